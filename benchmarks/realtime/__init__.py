@@ -1,0 +1,1 @@
+"""Benchmarks of the Realtime server; see README.md in this folder."""

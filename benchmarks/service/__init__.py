@@ -1,0 +1,1 @@
+"""How fast crm_service is."""

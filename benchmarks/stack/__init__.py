@@ -1,0 +1,1 @@
+"""Benchmarks of the stack as a whole: start, stop, memory, fresh databases."""

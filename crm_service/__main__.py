@@ -1,0 +1,95 @@
+"""``python -m crm_service``: serve until Ctrl-C."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from pydantic import ValidationError
+
+from crm_service.app import create_app
+from crm_service.observability import configure_logging
+from crm_service.settings import Settings
+
+_GRACE_S = 10
+_BACKLOG = 2048
+_EXIT_USAGE = 2
+_EXIT_PORT_TAKEN = 3
+
+
+def main() -> int:
+    """Run the service; return the exit code: 0 stopped, 2 bad settings, 3 port not available."""
+    try:
+        settings = Settings()  # pyright: ignore[reportCallIssue] - read from the environment
+    except ValidationError as error:
+        sys.stderr.write(render_settings_error(error))
+        return _EXIT_USAGE
+    configure_logging(settings.log_level)
+    try:
+        listener = _listen(settings.host, settings.port)
+    except OSError as error:
+        sys.stderr.write(
+            f"crm_service cannot listen on {settings.host}:{settings.port} "
+            f"({error.strerror or error}). Stop what uses the port, or set CRM_PORT "
+            "(0 takes a free one).\n"
+        )
+        return _EXIT_PORT_TAKEN
+    host, port = listener.getsockname()[:2]
+    sys.stderr.write(f"crm_service listens on http://{host}:{port} (documentation: /docs)\n")
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    # Uvicorn raises Ctrl-C again after it has shut down in order.
+    with contextlib.suppress(KeyboardInterrupt):
+        _Server(config, app.state.stopping).run(sockets=[listener])
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """A server that tells endless answers to end before it waits for the others."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle Ctrl-C and SIGTERM."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def render_settings_error(error: ValidationError) -> str:
+    """Say which settings are missing or wrong, without their values."""
+    lines = ["crm_service cannot start. Correct the environment or .env:"]
+    for entry in error.errors(include_input=False, include_url=False):
+        name = ".".join(str(part) for part in entry["loc"])
+        message = entry["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name}: {message}" if name else f"  {message}")
+    return "\n".join(lines) + "\n"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio turns Nagle's algorithm off only for sockets that say
+    # they are TCP; without it every answer waits 40 ms for the peer's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        # Listen before the address is announced: early callers queue instead of being refused.
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

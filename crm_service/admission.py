@@ -1,0 +1,127 @@
+"""Pure ASGI middleware at the door: who calls, and not too often, before anything is read.
+
+It runs before the body is parsed, so that a caller without a session learns nothing about it.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from threading import Timer
+from uuid import UUID
+
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from crm_service.auth import Subject
+from crm_service.errors import RateLimitedError, ServiceError
+from crm_service.problems import render_problem
+
+_GUARDED = "/v1/"
+# Checking a signature costs more than all else at the door. The session's end is always honoured,
+# and whether its owner is staff is asked elsewhere; only a key that was withdrawn counts on a bit.
+_REMEMBER_S = 30.0
+_MAX_REMEMBERED = 10_000
+_MAX_COUNTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A session whose signature was checked, and how long that need not be done again."""
+
+    subject: Subject
+    until: float
+
+
+class Admission:
+    """Verify the session of every request below ``/v1/`` and count it against its limit.
+
+    The verified caller is left in the request's state as ``subject``.
+
+    Args:
+        app: What is behind the door.
+        rate: Requests per user, such as ``600/minute``; empty for no limit.
+    """
+
+    def __init__(self, app: ASGIApp, *, rate: str) -> None:
+        self._app = app
+        self._limiter = RateLimiter(rate) if rate else None
+        self._verified: dict[str, _Verified] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or not scope["path"].startswith(_GUARDED):
+            await self._app(scope, receive, send)
+            return
+        try:
+            subject = await self._identify(scope)
+            if self._limiter is not None:
+                self._limiter.admit(subject.user_id)
+        except ServiceError as error:
+            request_id = scope["state"]["request_id"]
+            await render_problem(error, request_id)(scope, receive, send)
+            return
+        scope["state"]["subject"] = subject
+        await self._app(scope, receive, send)
+
+    async def _identify(self, scope: Scope) -> Subject:
+        authorization = Headers(scope=scope).get("authorization")
+        now = time.time()
+        known = self._verified.get(authorization or "")
+        if known is not None and now < min(known.until, known.subject.expires_at):
+            return known.subject
+        subject: Subject = await scope["app"].state.services.verifier.verify(authorization)
+        if authorization is not None:
+            if len(self._verified) >= _MAX_REMEMBERED:
+                self._verified.clear()
+            self._verified[authorization] = _Verified(subject, now + _REMEMBER_S)
+        return subject
+
+
+class _NoTimer(Timer):
+    """A timer that never has to be started."""
+
+    def __init__(self) -> None:
+        super().__init__(0, lambda: None)
+
+    def is_alive(self) -> bool:
+        """Say that there is no need for another one."""
+        return True
+
+
+class RateLimiter:
+    """Count requests per user in a sliding window, in this process.
+
+    Args:
+        rate: In the notation of the library ``limits``.
+
+    Raises:
+        ValueError: The notation is wrong.
+    """
+
+    def __init__(self, rate: str) -> None:
+        self._item = parse(rate)
+        self._storage = MemoryStorage()
+        # The storage would start a thread for every few requests to forget old counts.
+        self._storage.timer = _NoTimer()
+        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+
+    def admit(self, user_id: UUID) -> None:
+        """Count one request.
+
+        Raises:
+            RateLimitedError: It is one too many.
+        """
+        if len(self._storage.storage) > _MAX_COUNTS:
+            self._storage.reset()
+        if self._limiter.hit(self._item, str(user_id)):
+            return
+        window = self._limiter.get_window_stats(self._item, str(user_id))
+        wait_s = max(1, math.ceil(window.reset_time - time.time()))
+        raise RateLimitedError(
+            f"More than {self._item.amount} requests in {self._item.get_expiry()} s. Wait "
+            f"{wait_s} s; for many rows at once use the bulk calls.",
+            retry_after_s=wait_s,
+        )

@@ -1,0 +1,176 @@
+"""``create_app``: settings in, application out; the only place where the parts are put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
+
+from crm_service import health
+from crm_service.access import StaffCheck
+from crm_service.admission import Admission
+from crm_service.analytics.routes import router as analytics
+from crm_service.auth import TokenVerifier
+from crm_service.bulk.routes import router as bulk
+from crm_service.calls.routes import router as calls
+from crm_service.customers.routes import router as customers
+from crm_service.database import Database, create_http_client
+from crm_service.dependencies import Services
+from crm_service.events.doorbell import Doorbell
+from crm_service.events.routes import router as events
+from crm_service.history.routes import router as history
+from crm_service.imports.routes import router as imports
+from crm_service.invoices.routes import router as invoices
+from crm_service.jobs.routes import router as jobs
+from crm_service.leads.routes import router as leads
+from crm_service.limits import BodyLimit
+from crm_service.loyalty.routes import router as loyalty
+from crm_service.messages.routes import router as messages
+from crm_service.metrics import Metrics
+from crm_service.observability import RequestContext
+from crm_service.openapi import install_openapi
+from crm_service.problems import describe, install_problem_handlers
+from crm_service.protection import SecurityHeaders
+from crm_service.settings import Settings
+from crm_service.signing_keys import SigningKeys
+from crm_service.staff.routes import router as staff
+
+_SLICES = (
+    customers,
+    leads,
+    calls,
+    jobs,
+    invoices,
+    messages,
+    loyalty,
+    staff,
+    history,
+    analytics,
+    bulk,
+    events,
+    imports,
+)
+
+_CORS_REQUEST_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "Last-Event-ID",
+    "X-Request-Id",
+]
+_CORS_ANSWER_HEADERS = [
+    "ETag",
+    "Idempotency-Replayed",
+    "Location",
+    "Retry-After",
+    "X-Merged-Fields",
+    "X-Request-Id",
+]
+
+_DESCRIPTION = """Everything staff do for customers. Each request runs in the database as the
+signed-in member of staff, under row-level security; customers' portals see the effect at once.
+
+* Sign in at Supabase Auth and send `Authorization: Bearer <access token>`.
+* A row's `version` is its `ETag`. Changes say which version they are based on (`If-Match`, or
+  `version` in the body); a stale one is refused together with the row as it is.
+* Choose ids (or send `Idempotency-Key`) and repeat a creation safely: one effect, same answer.
+* Errors are problem details (RFC 9457): compare `type`, read `detail`, quote `request_id`.
+"""
+
+
+def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
+    """Build the application.
+
+    The HTTP client to Supabase is opened by the application's lifespan and closed with it.
+
+    Args:
+        settings: See ``Settings``.
+        transport: Replaces the network towards Supabase, for tests of a failing database.
+    """
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with create_http_client(settings, transport) as http:
+            app.state.services = _create_services(settings, http, metrics)
+            yield
+
+    app = FastAPI(
+        title="Portal Sync CRM",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.metrics = metrics
+    app.state.stopping = asyncio.Event()
+    app.include_router(health.router)
+    app.include_router(_version_1())
+    install_problem_handlers(app)
+    install_openapi(app)
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Add the layers, from the innermost to the outermost."""
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_body_bytes,
+        pause_s=settings.body_pause_s,
+        larger={"/v1/imports/": settings.max_import_bytes},
+    )
+    app.add_middleware(Admission, rate=settings.rate_limit)
+    app.add_middleware(SecurityHeaders, https_only=settings.environment == "production")
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=_CORS_REQUEST_HEADERS,
+            expose_headers=_CORS_ANSWER_HEADERS,
+            max_age=600,
+        )
+    app.add_middleware(RequestContext)
+
+
+def _version_1() -> APIRouter:
+    router = APIRouter(prefix="/v1", responses=describe(401, 403, 422, 503, 504))
+    for part in _SLICES:
+        router.include_router(part)
+    return router
+
+
+def _create_services(settings: Settings, http: httpx.AsyncClient, metrics: Metrics) -> Services:
+    database = Database(http, settings, metrics)
+    signing_keys = SigningKeys(
+        http,
+        f"{settings.auth_url}/.well-known/jwks.json",
+        ttl_s=settings.signing_keys_ttl_s,
+        retry_after_s=settings.retry_after_s,
+    )
+    verifier = TokenVerifier(
+        signing_keys,
+        settings.jwt_secret,
+        issuer=settings.issuer,
+        audience=settings.jwt_audience,
+    )
+    api_key = settings.supabase_key.get_secret_value()
+    return Services(
+        database,
+        signing_keys,
+        verifier,
+        StaffCheck(database),
+        lambda subject: Doorbell(settings.realtime_url, api_key, subject),
+        settings.event_poll_s,
+    )
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

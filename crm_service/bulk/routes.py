@@ -1,0 +1,17 @@
+"""HTTP of bulk calls."""
+
+from fastapi import APIRouter
+
+from crm_service.bulk.kinds import KINDS, BulkKind
+from crm_service.bulk.schemas import BulkRequest, BulkResult, summarise
+from crm_service.bulk.writing import write_items
+from crm_service.dependencies import WriterDep
+
+router = APIRouter(tags=["bulk"])
+
+
+@router.post("/bulk/{kind}")
+async def create_in_bulk(writer: WriterDep, kind: BulkKind, body: BulkRequest) -> BulkResult:
+    """Create up to 1,000 rows; each is reported on, all or none with ``atomic``."""
+    results = await write_items(writer, KINDS[kind], body.items, atomic=body.atomic)
+    return summarise(results)

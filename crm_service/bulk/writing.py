@@ -1,0 +1,117 @@
+"""Write many rows in one call to the database and report on each."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from crm_service.access import Writer
+from crm_service.bulk.kinds import Kind, read_row
+from crm_service.bulk.schemas import RowResult
+from crm_service.errors import BulkRefusedError, ReplayedError
+from crm_service.tables import derived_id
+from crm_service.upstream_errors import ErrorBody, error_from_sqlstate
+
+
+async def write_items(
+    writer: Writer, kind: Kind, items: Sequence[Any], *, atomic: bool
+) -> list[RowResult]:
+    """Create rows as the single call would, and report on each, in their order.
+
+    Args:
+        writer: Who writes.
+        kind: What the items are.
+        items: JSON values as received.
+        atomic: All or none.
+
+    Raises:
+        BulkRefusedError: ``atomic``, and a row was refused; nothing was written.
+    """
+    caller = writer.caller
+    read = [
+        read_row(kind, index, item, caller.subject.user_id, _new_id(writer, kind, index))
+        for index, item in enumerate(items)
+    ]
+    results: dict[int, RowResult] = {row.index: row for row in read if isinstance(row, RowResult)}
+    good = [(index, row) for index, row in enumerate(read) if not isinstance(row, RowResult)]
+    if atomic and results:
+        for index, row in good:
+            results[index] = RowResult(index=index, status="undone", id=row[kind.key])
+    elif good:
+        rows = [row for _, row in good]
+        for result in await write_rows(writer, kind, rows, atomic=atomic):
+            index = good[result.index][0]
+            results[index] = result.model_copy(update={"index": index})
+    ordered = [results[index] for index in range(len(items))]
+    if atomic and any(result.status == "failed" for result in ordered):
+        raise BulkRefusedError(
+            "A row was refused, so none was written. Correct the rows that 'results' calls failed.",
+            extra={"results": [result.model_dump(mode="json") for result in ordered]},
+        )
+    return ordered
+
+
+async def write_rows(
+    writer: Writer,
+    kind: Kind,
+    rows: Sequence[dict[str, Any]],
+    *,
+    atomic: bool = False,
+    mode: Literal["insert", "save"] = "insert",
+) -> list[RowResult]:
+    """Write validated rows; ``save`` also updates those that differ.
+
+    A repeated request reports the rows of the first one as unchanged.
+    """
+    arguments = {"table_name": kind.table, "rows": list(rows), "atomic": atomic, "mode": mode}
+    try:
+        found = await writer.call_to_write("bulk_write", arguments)
+    except ReplayedError:
+        return await _earlier_results(writer, kind, rows)
+    return [_result(row) for row in found]
+
+
+async def _earlier_results(
+    writer: Writer, kind: Kind, rows: Sequence[dict[str, Any]]
+) -> list[RowResult]:
+    """Tell which rows of a request that took effect are there."""
+    versions: dict[str, int] = {}
+    keys = [str(row[kind.key]) for row in rows]
+    for start in range(0, len(keys), 200):
+        query = {
+            "select": f"{kind.key},version",
+            kind.key: f"in.({','.join(keys[start : start + 200])})",
+        }
+        for row in await writer.select(kind.table, query):
+            versions[row[kind.key]] = row["version"]
+    return [
+        RowResult(index=index, status="unchanged", id=UUID(key), version=versions[key])
+        if key in versions
+        else RowResult(
+            index=index,
+            status="failed",
+            id=UUID(key),
+            code="replayed",
+            detail="The first copy of this request did not write this row.",
+        )
+        for index, key in enumerate(keys)
+    ]
+
+
+def _result(row: dict[str, Any]) -> RowResult:
+    result = RowResult(
+        index=row["index"], status=row["status"], id=row["id"], version=row["version"]
+    )
+    if row["status"] == "unchanged":
+        return result.model_copy(update={"detail": "A row with this id was there already."})
+    if row["status"] != "failed":
+        return result
+    body = ErrorBody(row["code"], row["message"], "", row.get("hint") or "")
+    error = error_from_sqlstate(body)
+    return result.model_copy(update={"code": error.code, "detail": error.detail})
+
+
+def _new_id(writer: Writer, kind: Kind, index: int) -> UUID:
+    key = writer.caller.idempotency_key
+    if key is None:
+        return uuid4()
+    return derived_id(kind.table, writer.caller.subject.user_id, f"{key}\n{index}")

@@ -1,0 +1,327 @@
+"""A typed client of the service for staff scripts, the demo and the tests.
+
+One method per call of the API, on the same models; nothing is retried and nothing is cached.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from crm_service.analytics.schemas import Dashboard
+from crm_service.bulk.kinds import BulkKind
+from crm_service.bulk.schemas import BulkRequest, BulkResult
+from crm_service.calls.schemas import CallCreate, CallRead, CallUpdate
+from crm_service.connection import CrmConnection, TokenSource
+from crm_service.customers.schemas import CustomerCreate, CustomerRead, CustomerUpdate
+from crm_service.fields import MoveToCustomer
+from crm_service.history.schemas import ActivityPage, History, Restore, Restored
+from crm_service.imports.rows import ImportKind
+from crm_service.invoices.schemas import (
+    InvoiceCreate,
+    InvoiceItemsReplace,
+    InvoiceRead,
+    InvoiceUpdate,
+)
+from crm_service.jobs.schemas import JobCreate, JobRead, JobSchedule, JobUpdate
+from crm_service.leads.schemas import (
+    LeadCreate,
+    LeadNoteCreate,
+    LeadNoteRead,
+    LeadRead,
+    LeadUpdate,
+)
+from crm_service.loyalty.schemas import (
+    LoyaltyAccountRead,
+    LoyaltyEntryRead,
+    PointsAdjustment,
+    PointsGrant,
+    PointsRedemption,
+)
+from crm_service.messages.schemas import MessageCreate, MessageRead
+from crm_service.pagination import Page
+from crm_service.staff.schemas import Me
+
+
+class CrmClient(CrmConnection):
+    """Talk to one ``crm_service`` as one member of staff.
+
+    Every method raises ``CrmProblemError`` when the service refuses or fails, and
+    ``CrmUnreachableError`` when there is no answer. Creations carry an id and an idempotency key,
+    so that repeating one with the same body object is safe if it names its ``id``. Cancelling a
+    write leaves open whether it took effect.
+    """
+
+    # Customers
+
+    async def list_customers(self, **query: Any) -> Page[CustomerRead]:
+        """Return a page of customers; ``query``: limit, cursor, sort, q, branch, deleted."""
+        return await self._get("customers", Page[CustomerRead], query)
+
+    async def get_customer(self, customer_id: UUID) -> CustomerRead:
+        """Return a customer."""
+        return await self._get(f"customers/{customer_id}", CustomerRead)
+
+    async def create_customer(self, body: CustomerCreate) -> CustomerRead:
+        """Create a customer."""
+        return await self._post("customers", CustomerRead, body)
+
+    async def update_customer(
+        self, customer_id: UUID, body: CustomerUpdate, *, version: int
+    ) -> CustomerRead:
+        """Change a customer that is at ``version``."""
+        return await self._patch(f"customers/{customer_id}", CustomerRead, body, version)
+
+    async def delete_customer(
+        self, customer_id: UUID, *, version: int | None = None
+    ) -> CustomerRead:
+        """Close a customer's account."""
+        return await self._delete(f"customers/{customer_id}", CustomerRead, version)
+
+    async def get_timeline(self, customer_id: UUID, **query: Any) -> ActivityPage:
+        """Return what happened around a customer; ``query``: limit, before_id."""
+        return await self._get(f"customers/{customer_id}/timeline", ActivityPage, query)
+
+    # Leads
+
+    async def list_leads(self, **query: Any) -> Page[LeadRead]:
+        """Return a page of leads; ``query``: limit, cursor, sort, status, assigned_to."""
+        return await self._get("leads", Page[LeadRead], query)
+
+    async def get_lead(self, customer_id: UUID) -> LeadRead:
+        """Return the lead of a customer."""
+        return await self._get(f"customers/{customer_id}/lead", LeadRead)
+
+    async def create_lead(self, customer_id: UUID, body: LeadCreate) -> LeadRead:
+        """Make a customer a lead."""
+        return await self._post(f"customers/{customer_id}/lead", LeadRead, body)
+
+    async def update_lead(self, customer_id: UUID, body: LeadUpdate, *, version: int) -> LeadRead:
+        """Change a lead that is at ``version``."""
+        return await self._patch(f"customers/{customer_id}/lead", LeadRead, body, version)
+
+    async def convert_lead(self, customer_id: UUID, *, version: int | None = None) -> LeadRead:
+        """Record that a lead was won."""
+        return await self._post(f"customers/{customer_id}/lead/convert", LeadRead, None, version)
+
+    async def list_lead_notes(self, customer_id: UUID, **query: Any) -> Page[LeadNoteRead]:
+        """Return a page of the notes on a lead."""
+        path = f"customers/{customer_id}/lead/notes"
+        return await self._get(path, Page[LeadNoteRead], query)
+
+    async def create_lead_note(self, customer_id: UUID, body: LeadNoteCreate) -> LeadNoteRead:
+        """Write a note on a lead."""
+        return await self._post(f"customers/{customer_id}/lead/notes", LeadNoteRead, body)
+
+    # Calls
+
+    async def list_calls(self, **query: Any) -> Page[CallRead]:
+        """Return a page of calls; ``query``: limit, cursor, sort, q, customer_id, staff_id."""
+        return await self._get("calls", Page[CallRead], query)
+
+    async def create_call(self, body: CallCreate) -> CallRead:
+        """Log a call."""
+        return await self._post("calls", CallRead, body)
+
+    async def update_call(self, call_id: UUID, body: CallUpdate, *, version: int) -> CallRead:
+        """Change a call that is at ``version``."""
+        return await self._patch(f"calls/{call_id}", CallRead, body, version)
+
+    # Jobs
+
+    async def list_jobs(self, **query: Any) -> Page[JobRead]:
+        """Return a page of jobs; ``query``: limit, cursor, customer_id, status."""
+        return await self._get("jobs", Page[JobRead], query)
+
+    async def get_job(self, job_id: UUID) -> JobRead:
+        """Return a job."""
+        return await self._get(f"jobs/{job_id}", JobRead)
+
+    async def create_job(self, body: JobCreate) -> JobRead:
+        """Create a job."""
+        return await self._post("jobs", JobRead, body)
+
+    async def update_job(self, job_id: UUID, body: JobUpdate, *, version: int) -> JobRead:
+        """Change a job that is at ``version``."""
+        return await self._patch(f"jobs/{job_id}", JobRead, body, version)
+
+    async def schedule_job(
+        self, job_id: UUID, body: JobSchedule, *, version: int | None = None
+    ) -> JobRead:
+        """Give a requested job its time."""
+        return await self._post(f"jobs/{job_id}/schedule", JobRead, body, version)
+
+    async def reschedule_job(
+        self, job_id: UUID, body: JobSchedule, *, version: int | None = None
+    ) -> JobRead:
+        """Move a scheduled job to another time."""
+        return await self._post(f"jobs/{job_id}/reschedule", JobRead, body, version)
+
+    async def start_job(self, job_id: UUID, *, version: int | None = None) -> JobRead:
+        """Start a job."""
+        return await self._post(f"jobs/{job_id}/start", JobRead, None, version)
+
+    async def complete_job(self, job_id: UUID, *, version: int | None = None) -> JobRead:
+        """Complete a job."""
+        return await self._post(f"jobs/{job_id}/complete", JobRead, None, version)
+
+    async def cancel_job(self, job_id: UUID, *, version: int | None = None) -> JobRead:
+        """Cancel a job."""
+        return await self._post(f"jobs/{job_id}/cancel", JobRead, None, version)
+
+    async def delete_job(self, job_id: UUID, *, version: int | None = None) -> JobRead:
+        """Withdraw a job."""
+        return await self._delete(f"jobs/{job_id}", JobRead, version)
+
+    async def move_job(self, job_id: UUID, customer_id: UUID) -> JobRead:
+        """Move a job to another customer."""
+        body = MoveToCustomer(customer_id=customer_id)
+        return await self._post(f"jobs/{job_id}/move", JobRead, body)
+
+    # Invoices
+
+    async def list_invoices(self, **query: Any) -> Page[InvoiceRead]:
+        """Return a page of invoices; ``query``: limit, cursor, customer_id, status."""
+        return await self._get("invoices", Page[InvoiceRead], query)
+
+    async def get_invoice(self, invoice_id: UUID) -> InvoiceRead:
+        """Return an invoice."""
+        return await self._get(f"invoices/{invoice_id}", InvoiceRead)
+
+    async def create_invoice(self, body: InvoiceCreate) -> InvoiceRead:
+        """Create a draft with its items."""
+        return await self._post("invoices", InvoiceRead, body)
+
+    async def update_invoice(
+        self, invoice_id: UUID, body: InvoiceUpdate, *, version: int
+    ) -> InvoiceRead:
+        """Change an invoice that is at ``version``."""
+        return await self._patch(f"invoices/{invoice_id}", InvoiceRead, body, version)
+
+    async def send_invoice(self, invoice_id: UUID, *, version: int | None = None) -> InvoiceRead:
+        """Send a draft to the customer."""
+        return await self._post(f"invoices/{invoice_id}/send", InvoiceRead, None, version)
+
+    async def pay_invoice(self, invoice_id: UUID, *, version: int | None = None) -> InvoiceRead:
+        """Record that an invoice was paid."""
+        return await self._post(f"invoices/{invoice_id}/pay", InvoiceRead, None, version)
+
+    async def void_invoice(self, invoice_id: UUID, *, version: int | None = None) -> InvoiceRead:
+        """Void an invoice."""
+        return await self._post(f"invoices/{invoice_id}/void", InvoiceRead, None, version)
+
+    async def mark_invoice_overdue(
+        self, invoice_id: UUID, *, version: int | None = None
+    ) -> InvoiceRead:
+        """Mark a sent invoice as overdue."""
+        return await self._post(f"invoices/{invoice_id}/mark-overdue", InvoiceRead, None, version)
+
+    async def replace_invoice_items(
+        self, invoice_id: UUID, body: InvoiceItemsReplace
+    ) -> InvoiceRead:
+        """Give a draft new items."""
+        return await self._put(f"invoices/{invoice_id}/items", InvoiceRead, body)
+
+    async def delete_invoice(self, invoice_id: UUID, *, version: int | None = None) -> InvoiceRead:
+        """Delete a draft."""
+        return await self._delete(f"invoices/{invoice_id}", InvoiceRead, version)
+
+    # Messages
+
+    async def list_messages(self, **query: Any) -> Page[MessageRead]:
+        """Return a page of messages; ``query``: limit, cursor, customer_id, unread."""
+        return await self._get("messages", Page[MessageRead], query)
+
+    async def get_message(self, message_id: UUID) -> MessageRead:
+        """Return a message."""
+        return await self._get(f"messages/{message_id}", MessageRead)
+
+    async def post_message(self, body: MessageCreate) -> MessageRead:
+        """Send a message to a customer."""
+        return await self._post("messages", MessageRead, body)
+
+    async def mark_message_read(self, message_id: UUID) -> MessageRead:
+        """Mark a customer's message as read."""
+        return await self._post(f"messages/{message_id}/read", MessageRead, None)
+
+    async def delete_message(self, message_id: UUID) -> MessageRead:
+        """Take back a message of staff."""
+        return await self._delete(f"messages/{message_id}", MessageRead, None)
+
+    # Loyalty
+
+    async def list_loyalty_entries(self, **query: Any) -> Page[LoyaltyEntryRead]:
+        """Return a page of the ledger; ``query``: limit, cursor, customer_id, kind."""
+        return await self._get("loyalty/entries", Page[LoyaltyEntryRead], query)
+
+    async def get_loyalty_entry(self, entry_id: UUID) -> LoyaltyEntryRead:
+        """Return a ledger entry."""
+        return await self._get(f"loyalty/entries/{entry_id}", LoyaltyEntryRead)
+
+    async def get_loyalty_account(self, customer_id: UUID) -> LoyaltyAccountRead:
+        """Return a customer's balance."""
+        return await self._get(f"loyalty/accounts/{customer_id}", LoyaltyAccountRead)
+
+    async def award_points(self, body: PointsGrant) -> LoyaltyEntryRead:
+        """Award points."""
+        return await self._post("loyalty/award", LoyaltyEntryRead, body)
+
+    async def grant_bonus(self, body: PointsGrant) -> LoyaltyEntryRead:
+        """Grant a bonus."""
+        return await self._post("loyalty/bonus", LoyaltyEntryRead, body)
+
+    async def adjust_points(self, body: PointsAdjustment) -> LoyaltyEntryRead:
+        """Correct a balance."""
+        return await self._post("loyalty/adjust", LoyaltyEntryRead, body)
+
+    async def redeem_points(self, body: PointsRedemption) -> LoyaltyEntryRead:
+        """Redeem points on behalf of a customer."""
+        return await self._post("loyalty/redeem", LoyaltyEntryRead, body)
+
+    # Across tables
+
+    async def get_me(self) -> Me:
+        """Return who is calling."""
+        return await self._get("me", Me)
+
+    async def get_history(self, table: str, row_id: UUID, **query: Any) -> History:
+        """Return the changes of a row, newest first; ``query``: limit, before_id."""
+        return await self._get(f"history/{table}/{row_id}", History, query)
+
+    async def restore(self, table: str, row_id: UUID, body: Restore) -> Restored:
+        """Put a row back to what it was after a change."""
+        return await self._post(f"history/{table}/{row_id}/restore", Restored, body)
+
+    async def list_activity(self, **query: Any) -> ActivityPage:
+        """Return what happened; ``query``: limit, before_id, table, customer_id, actor."""
+        return await self._get("activity", ActivityPage, query)
+
+    async def get_dashboard(self, **query: Any) -> Dashboard:
+        """Return the dashboard; ``query``: first_day, last_day, zone."""
+        return await self._get("analytics/dashboard", Dashboard, query)
+
+    async def create_in_bulk(self, kind: BulkKind, body: BulkRequest) -> BulkResult:
+        """Create up to 1,000 rows of a kind."""
+        return await self._post(f"bulk/{kind}", BulkResult, body)
+
+    async def import_csv(
+        self, kind: ImportKind, content: bytes, *, key: str | None = None, **query: Any
+    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Import a CSV file; yield its events: ``progress`` and in the end ``report``.
+
+        Args:
+            kind: What the lines are.
+            content: The file in UTF-8.
+            key: Idempotency key; needed without ``key_column``.
+            query: key_column, map (``Header=column``, several), source, dry_run.
+
+        Raises:
+            CrmProblemError: Refused, at once or half-way; importing again continues.
+            CrmUnreachableError: No answer, or the connection broke.
+        """
+        headers = {"Content-Type": "text/csv", **({"Idempotency-Key": key} if key else {})}
+        path = f"imports/{kind}"
+        async for event in self.stream_events(path, query=query, content=content, headers=headers):
+            yield event
+
+
+__all__ = ["CrmClient", "TokenSource"]

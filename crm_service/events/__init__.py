@@ -1,0 +1,1 @@
+"""Live changes for staff tools, as server-sent events."""

@@ -1,0 +1,126 @@
+"""HTTP of live events (WHATWG server-sent events)."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+
+from crm_service.dependencies import ReaderDep, ServicesDep
+from crm_service.errors import ServiceError, UpstreamError
+from crm_service.events.doorbell import Doorbell
+from crm_service.events.feed import ActivityFeed
+from crm_service.problems import describe
+
+router = APIRouter(tags=["events"])
+_KEEP_ALIVE_S = 15.0
+
+
+class EventStream(StreamingResponse):
+    """A response of server-sent events."""
+
+    media_type = "text/event-stream"
+
+
+@router.get("/events", response_class=EventStream, responses=describe(429))
+async def stream_events(
+    request: Request,
+    services: ServicesDep,
+    reader: ReaderDep,
+    last_event_id: Annotated[
+        str | None,
+        Header(pattern=r"^\d{1,18}$", description="`id` of the last event received."),
+    ] = None,
+) -> EventStream:
+    """Follow what colleagues and customers change, as it happens.
+
+    Events: `activity` (as in `/v1/activity`, with its `id`), `status` (whether the doorbell is
+    joined), `problem` (the stream ends; reconnect with a fresh token and `Last-Event-ID`).
+    """
+    feed = ActivityFeed(reader, int(last_event_id) if last_event_id else None)
+    await feed.start()
+    doorbell = services.doorbell_for(reader.caller.subject)
+    stopping: asyncio.Event = request.app.state.stopping
+    stream = _Stream(feed, doorbell, stopping, services.event_poll_s)
+    return EventStream(
+        _counted(stream.events(reader.caller.subject.expires_at), request),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _counted(events: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
+    metrics = request.app.state.metrics
+    metrics.stream_opened()
+    try:
+        async for event in events:
+            yield event
+    finally:
+        metrics.stream_closed()
+
+
+class _Stream:
+    """One caller's stream: wait for a ring, look, tell."""
+
+    def __init__(
+        self, feed: ActivityFeed, doorbell: Doorbell, stopping: asyncio.Event, poll_s: float
+    ) -> None:
+        self._feed = feed
+        self._doorbell = doorbell
+        self._stopping = stopping
+        self._wait_s = min(poll_s, _KEEP_ALIVE_S)
+
+    async def events(self, expires_at: float) -> AsyncIterator[bytes]:
+        """Yield events until the session ends, access is lost or the service stops."""
+        listening = asyncio.create_task(self._doorbell.run(), name="crm-doorbell")
+        told_live: bool | None = None
+        try:
+            while not self._stopping.is_set():
+                if time.time() >= expires_at:
+                    yield _problem("token-expired", "The session has ended; sign in again.")
+                    return
+                if self._doorbell.live is not told_live:
+                    told_live = self._doorbell.live
+                    yield render_event("status", {"live": told_live})
+                self._doorbell.rung.clear()
+                try:
+                    for row in await self._feed.news():
+                        yield render_event("activity", row, str(row["id"]))
+                except UpstreamError:
+                    yield b": the database does not answer\n\n"
+                except ServiceError as error:
+                    yield _problem(error.code, error.detail)
+                    return
+                if not await self._rung():
+                    yield b": still here\n\n"
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _rung(self) -> bool:
+        """Wait for a ring, the service's end, or the time to look anyway."""
+        waits = [
+            asyncio.create_task(event.wait(), name="crm-event-wait")
+            for event in (self._doorbell.rung, self._stopping)
+        ]
+        try:
+            done, _ = await asyncio.wait(
+                waits, timeout=self._wait_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            return bool(done)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+def render_event(name: str, data: Any, event_id: str | None = None) -> bytes:
+    """Render one server-sent event; JSON has no line breaks of its own."""
+    head = f"id: {event_id}\n" if event_id is not None else ""
+    return f"{head}event: {name}\ndata: ".encode() + to_json(data) + b"\n\n"
+
+
+def _problem(code: str, detail: str) -> bytes:
+    return render_event("problem", {"code": code, "detail": detail})

@@ -1,0 +1,139 @@
+"""Field types and model bases shared by the schemas of all slices; no FastAPI here."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+_INT64_MAX = 2**63 - 1
+_INT32_MAX = 2**31 - 1
+_FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
+_LAST_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _without_nul(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain the NUL character")
+    return value
+
+
+def _refuse_text_and_bool(value: object) -> object:
+    # Lax parsing would take "5" and true for numbers.
+    if isinstance(value, str | bool):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _in_range(value: datetime) -> datetime:
+    if not _FIRST_INSTANT <= value < _LAST_INSTANT:
+        raise ValueError("must lie between the years 1900 and 2199")
+    return value
+
+
+_NoNul = AfterValidator(_without_nul)
+_Number = BeforeValidator(_refuse_text_and_bool)
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S"), _NoNul]
+ShortText = Annotated[str, StringConstraints(max_length=1000), _NoNul]
+LongText = Annotated[str, StringConstraints(max_length=10_000), _NoNul]
+MessageBody = Annotated[
+    str, StringConstraints(min_length=1, max_length=10_000, pattern=r"\S"), _NoNul
+]
+Email = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$"), _NoNul
+]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Cents = Annotated[int, _Number, Field(ge=0, le=_INT64_MAX, description="Minor units of money.")]
+Quantity = Annotated[int, _Number, Field(ge=1, le=_INT32_MAX)]
+Points = Annotated[int, _Number, Field(ge=1, le=_INT64_MAX)]
+SignedPoints = Annotated[int, _Number, Field(ge=-_INT64_MAX, le=_INT64_MAX)]
+Version = Annotated[
+    int,
+    _Number,
+    Field(ge=1, le=_INT64_MAX, description="The version that the change is based on."),
+]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
+
+
+def _never_used() -> Any:
+    """Stand in for a field that was not sent; such fields never leave the model."""
+    return None
+
+
+def optional_field(**kwargs: Any) -> Any:
+    """Declare a field that may be left out but, unlike ``X | None = None``, not be null."""
+    default: Callable[[], Any] = _never_used
+    return Field(default_factory=default, **kwargs)
+
+
+class Body(BaseModel):
+    """A request body: unknown members are refused, so that a typing mistake is not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CreateBody(Body):
+    """A new row; the client may choose its id and repeat the request safely with it."""
+
+    id: UUID | None = Field(
+        default=None,
+        description="Chosen by the client, so that repeating the request has one effect.",
+    )
+
+    def columns(self) -> dict[str, Any]:
+        """Return what was sent, without the id, by column name."""
+        return self.model_dump(exclude_unset=True, exclude={"id"})
+
+
+class VersionedBody(Body):
+    """A body that may say which version of the row it is based on."""
+
+    version: Version | None = Field(
+        default=None, description="The version the change is based on; or use If-Match."
+    )
+
+    def changes(self) -> dict[str, Any]:
+        """Return what was sent, without the version, by column name."""
+        return self.model_dump(exclude_unset=True, exclude={"version"})
+
+
+class UpdateBody(VersionedBody):
+    """Changes to some fields of a row; fields left out stay as they are."""
+
+    @model_validator(mode="after")
+    def _refuse_nothing(self) -> Self:
+        if not self.model_fields_set - {"version"}:
+            raise ValueError("name at least one field to change")
+        return self
+
+
+class MoveToCustomer(Body):
+    """Where a row is moved to."""
+
+    customer_id: UUID
+
+
+class Record(BaseModel):
+    """A row as the service shows it; columns it does not know are left out."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    version: int
+    created_at: datetime
+
+
+class IdRecord(Record):
+    """A row with an id of its own."""
+
+    id: UUID

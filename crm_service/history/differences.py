@@ -1,0 +1,29 @@
+"""Fold the changes of a row into one difference; pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_MISSING = object()
+
+
+def fold_changes(entries: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return per field the value before the first and after the last change.
+
+    Args:
+        entries: Log entries with ``old`` and ``new``, oldest first.
+
+    Returns:
+        Fields whose value differs in the end, with ``old`` and ``new``.
+    """
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for entry in entries:
+        old, new = entry.get("old") or {}, entry.get("new") or {}
+        for field in {*old, *new}:
+            before.setdefault(field, old.get(field))
+            after[field] = new.get(field)
+    return {
+        field: {"old": before[field], "new": after[field]}
+        for field in sorted(before)
+        if before[field] != after[field]
+    }

@@ -1,0 +1,1 @@
+"""Invoices: draft with items, send, pay, void."""

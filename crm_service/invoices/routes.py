@@ -1,0 +1,248 @@
+"""HTTP of invoices. Who may take which step, and when, is decided by the database."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response, status
+from pydantic_core import to_jsonable_python
+
+from crm_service.access import Writer
+from crm_service.dependencies import (
+    Deleted,
+    IfMatch,
+    ReaderDep,
+    SearchText,
+    WriterDep,
+    answer,
+    answer_changed,
+    answer_created,
+    paging,
+)
+from crm_service.editing import Changed, change_row, delete_row, move_row
+from crm_service.errors import ReplayedError
+from crm_service.fields import MoveToCustomer
+from crm_service.filters import between, equals, one_of, search
+from crm_service.invoices.schemas import (
+    InvoiceCreate,
+    InvoiceItemRead,
+    InvoiceItems,
+    InvoiceItemsReplace,
+    InvoiceRead,
+    InvoiceStatus,
+    InvoiceStep,
+    InvoiceUpdate,
+    OverdueResult,
+    OverdueRun,
+    has_items,
+)
+from crm_service.pagination import Page, PageRequest
+from crm_service.problems import describe
+from crm_service.tables import Table
+from crm_service.versions import expected_version
+
+router = APIRouter(prefix="/invoices", tags=["invoices"])
+_invoices = Table("invoices", InvoiceRead, noun="invoice")
+_REFUSALS = describe(404, 409, 412)
+
+
+_PageDep = Annotated[PageRequest, Depends(paging("due_on", "total_cents", "updated_at"))]
+
+
+@router.get("")
+async def list_invoices(
+    reader: ReaderDep,
+    page: _PageDep,
+    text: SearchText = None,
+    customer_id: UUID | None = None,
+    status: Annotated[list[InvoiceStatus] | None, Query(description="One or more.")] = None,
+    due_from: date | None = None,
+    due_before: date | None = None,
+    *,
+    deleted: Deleted = False,
+) -> Page[InvoiceRead]:
+    """List invoices; the search looks at the notes, a number finds that invoice."""
+    filters = [
+        *_search(text),
+        *equals("customer_id", customer_id),
+        *one_of("status", status),
+        *between("due_on", due_from, due_before),
+    ]
+    return await _invoices.page(reader, filters, page, deleted=deleted)
+
+
+def _search(text: str | None) -> list[tuple[str, str]]:
+    if text is not None and text.isascii() and text.isdecimal() and len(text) <= 18:
+        return equals("number", int(text))
+    return search(("notes",), text)
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=describe(409))
+async def create_invoice(writer: WriterDep, response: Response, body: InvoiceCreate) -> InvoiceRead:
+    """Create a draft with its items, all or nothing."""
+    columns = body.columns()
+    items = to_jsonable_python(body.item_rows())
+
+    async def perform(invoice_id: UUID) -> dict[str, Any]:
+        invoice = to_jsonable_python({**columns, "id": invoice_id})
+        return await writer.call_for_row("create_invoice", {"invoice": invoice, "items": items})
+
+    async def same_items(stored: InvoiceRead) -> bool:
+        query = {
+            "select": "id,description,quantity,unit_price_cents",
+            "invoice_id": f"eq.{stored.id}",
+            "order": "position",
+        }
+        return has_items(await writer.select("invoice_items", query), body)
+
+    created = await _invoices.create(
+        writer, body.id, columns, perform=perform, same_extra=same_items
+    )
+    return answer_created(response, created, "/v1/invoices")
+
+
+@router.get("/{invoice_id}", responses=describe(404))
+async def get_invoice(reader: ReaderDep, response: Response, invoice_id: UUID) -> InvoiceRead:
+    """Get an invoice with its lines."""
+    return answer(response, await _invoices.get(reader, invoice_id))
+
+
+@router.patch("/{invoice_id}", responses=describe(404, 409, 412, 428))
+async def update_invoice(
+    writer: WriterDep,
+    response: Response,
+    invoice_id: UUID,
+    body: InvoiceUpdate,
+    if_match: IfMatch = None,
+) -> InvoiceRead:
+    """Change some fields of an invoice."""
+    expected = expected_version(if_match, body.version, required=True)
+    changed = await change_row(_invoices, writer, invoice_id, body.changes(), expected)
+    return answer_changed(response, changed)
+
+
+@router.delete("/{invoice_id}", responses=_REFUSALS)
+async def delete_invoice(
+    writer: WriterDep, response: Response, invoice_id: UUID, if_match: IfMatch = None
+) -> InvoiceRead:
+    """Delete a draft; a sent invoice is voided instead."""
+    expected = expected_version(if_match, None, required=False)
+    return answer_changed(response, await delete_row(_invoices, writer, invoice_id, expected))
+
+
+@router.get("/{invoice_id}/items", responses=describe(404))
+async def list_invoice_items(reader: ReaderDep, invoice_id: UUID) -> InvoiceItems:
+    """List the items of an invoice, in their order."""
+    query = {"invoice_id": f"eq.{invoice_id}", "order": "position"}
+    rows = await reader.select("invoice_items", query)
+    if not rows:
+        await _invoices.get(reader, invoice_id)
+    return InvoiceItems(items=[InvoiceItemRead.model_validate(row) for row in rows])
+
+
+@router.put("/{invoice_id}/items", responses=_REFUSALS)
+async def replace_invoice_items(
+    writer: WriterDep, response: Response, invoice_id: UUID, body: InvoiceItemsReplace
+) -> InvoiceRead:
+    """Give a draft new items, all at once."""
+    items = to_jsonable_python([item.model_dump(exclude_none=True) for item in body.items])
+    arguments = {"invoice_id": str(invoice_id), "items": items}
+    try:
+        row = await writer.call_for_row("replace_invoice_items", arguments)
+    except ReplayedError:
+        return answer(response, await _invoices.get(writer, invoice_id))
+    return answer(response, _invoices.parse(row))
+
+
+@router.post("/{invoice_id}/move", responses=_REFUSALS)
+async def move_invoice(
+    writer: WriterDep, response: Response, invoice_id: UUID, body: MoveToCustomer
+) -> InvoiceRead:
+    """Move an invoice to another customer; its job is taken off."""
+    moved = await move_row(_invoices, writer, invoice_id, body.customer_id)
+    return answer_changed(response, moved)
+
+
+@router.post("/{invoice_id}/mark-overdue", responses=_REFUSALS)
+async def mark_invoice_overdue(
+    writer: WriterDep,
+    response: Response,
+    invoice_id: UUID,
+    body: InvoiceStep | None = None,
+    if_match: IfMatch = None,
+) -> InvoiceRead:
+    """Mark a sent invoice as overdue."""
+    changed = await _step(writer, invoice_id, "overdue", body, if_match)
+    return answer_changed(response, changed)
+
+
+@router.post("/mark-overdue")
+async def mark_overdue_invoices(writer: WriterDep, body: OverdueRun | None = None) -> OverdueResult:
+    """Mark every sent invoice that was due before a day as overdue; for a daily schedule."""
+    before = (body.due_before if body else None) or datetime.now(UTC).date()
+    query = {
+        "status": "eq.sent",
+        "due_on": f"lt.{before.isoformat()}",
+        "deleted_at": "is.null",
+        "select": "id",
+    }
+    try:
+        rows = await writer.update(_invoices.name, query, {"status": "overdue"})
+    except ReplayedError:
+        rows = []
+    return OverdueResult(due_before=before, marked=len(rows))
+
+
+@router.post("/{invoice_id}/send", responses=_REFUSALS)
+async def send_invoice(
+    writer: WriterDep,
+    response: Response,
+    invoice_id: UUID,
+    body: InvoiceStep | None = None,
+    if_match: IfMatch = None,
+) -> InvoiceRead:
+    """Send a draft: it gets its number, its amounts are frozen, the customer sees it."""
+    return answer_changed(response, await _step(writer, invoice_id, "sent", body, if_match))
+
+
+@router.post("/{invoice_id}/pay", responses=_REFUSALS)
+async def pay_invoice(
+    writer: WriterDep,
+    response: Response,
+    invoice_id: UUID,
+    body: InvoiceStep | None = None,
+    if_match: IfMatch = None,
+) -> InvoiceRead:
+    """Record that a sent or overdue invoice was paid."""
+    return answer_changed(response, await _step(writer, invoice_id, "paid", body, if_match))
+
+
+@router.post("/{invoice_id}/void", responses=_REFUSALS)
+async def void_invoice(
+    writer: WriterDep,
+    response: Response,
+    invoice_id: UUID,
+    body: InvoiceStep | None = None,
+    if_match: IfMatch = None,
+) -> InvoiceRead:
+    """Void an invoice; managers only."""
+    return answer_changed(response, await _step(writer, invoice_id, "void", body, if_match))
+
+
+async def _step(
+    writer: Writer,
+    invoice_id: UUID,
+    to: InvoiceStatus,
+    body: InvoiceStep | None,
+    if_match: str | None,
+) -> Changed[InvoiceRead]:
+    expected = expected_version(if_match, body.version if body else None, required=False)
+    return await change_row(_invoices, writer, invoice_id, {"status": to}, expected, merge=False)
+
+
+def _has_items(record: InvoiceRead, body: InvoiceCreate) -> bool:
+    """Tell whether a stored invoice has exactly the items of a request."""
+    stored = [(line.description, line.quantity, line.unit_price_cents) for line in record.lines]
+    return stored == [
+        (item.description, item.quantity, item.unit_price_cents) for item in body.items
+    ]

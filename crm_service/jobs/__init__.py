@@ -1,0 +1,1 @@
+"""Jobs: schedule, reschedule, start, complete, cancel."""

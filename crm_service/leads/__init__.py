@@ -1,0 +1,1 @@
+"""Leads: the sales side of a customer, and notes on it."""

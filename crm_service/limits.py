@@ -1,0 +1,78 @@
+"""Pure ASGI middleware that refuses bodies that are too large or come too slowly."""
+
+import asyncio
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_TOO_LARGE = 413
+_TOO_SLOW = 408
+
+
+class BodyLimit:
+    """Refuse request bodies of more than ``max_bytes``, or that pause for ``pause_s`` seconds.
+
+    Args:
+        app: Who reads the bodies.
+        max_bytes: For every path but those of ``larger``.
+        pause_s: Longest wait for the next piece.
+        larger: Other limits by the beginning of the path.
+
+    The refusal is raised where the application reads the body, so that it is answered like every
+    other error.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        pause_s: float,
+        larger: Mapping[str, int] | None = None,
+    ) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._pause_s = pause_s
+        self._larger = dict(larger or {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        announced_bytes = int(announced) if announced.isdecimal() else 0
+        received_bytes = 0
+        max_bytes = self._max_of(scope["path"])
+        complete = False
+
+        async def receive_within_limit() -> Message:
+            nonlocal received_bytes, complete
+            if announced_bytes > max_bytes:
+                raise HTTPException(_TOO_LARGE)
+            message = await self._patiently(receive, endlessly=complete)
+            received_bytes += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if received_bytes > max_bytes:
+                raise HTTPException(_TOO_LARGE)
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+    def _max_of(self, path: str) -> int:
+        for prefix, max_bytes in self._larger.items():
+            if path.startswith(prefix):
+                return max_bytes
+        return self._max_bytes
+
+    async def _patiently(self, receive: Receive, *, endlessly: bool) -> Message:
+        if endlessly:
+            # Behind the body there is only the caller's going away to wait for.
+            return await receive()
+        try:
+            async with asyncio.timeout(self._pause_s):
+                return await receive()
+        except TimeoutError as error:
+            raise HTTPException(_TOO_SLOW) from error

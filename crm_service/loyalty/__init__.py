@@ -1,0 +1,1 @@
+"""Loyalty points: an append-only ledger with a balance."""

@@ -1,0 +1,108 @@
+"""HTTP of loyalty: an append-only ledger. Who may book what is decided by the database."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response, status
+
+from crm_service.access import Writer
+from crm_service.dependencies import (
+    PageDep,
+    ReaderDep,
+    Since,
+    Until,
+    WriterDep,
+    answer,
+    answer_created,
+)
+from crm_service.errors import NotFoundError
+from crm_service.filters import between, equals
+from crm_service.loyalty.schemas import (
+    EntryKind,
+    LoyaltyAccountRead,
+    LoyaltyEntryRead,
+    PointsAdjustment,
+    PointsGrant,
+    PointsRedemption,
+)
+from crm_service.pagination import Page
+from crm_service.problems import describe
+from crm_service.tables import Created, Table
+
+router = APIRouter(prefix="/loyalty", tags=["loyalty"])
+_ledger = Table("loyalty_transactions", LoyaltyEntryRead, noun="ledger entry", soft_deleted=False)
+_COLLECTION = "/v1/loyalty/entries"
+
+
+@router.get("/entries")
+async def list_loyalty_entries(
+    reader: ReaderDep,
+    page: PageDep,
+    customer_id: UUID | None = None,
+    kind: Annotated[EntryKind | None, Query()] = None,
+    since: Since = None,
+    until: Until = None,
+) -> Page[LoyaltyEntryRead]:
+    """List ledger entries, newest first."""
+    filters = [
+        *equals("customer_id", customer_id),
+        *equals("kind", kind),
+        *between("created_at", since, until),
+    ]
+    return await _ledger.page(reader, filters, page)
+
+
+@router.get("/entries/{entry_id}", responses=describe(404))
+async def get_loyalty_entry(
+    reader: ReaderDep, response: Response, entry_id: UUID
+) -> LoyaltyEntryRead:
+    """Get a ledger entry."""
+    return answer(response, await _ledger.get(reader, entry_id))
+
+
+@router.get("/accounts/{customer_id}", responses=describe(404))
+async def get_loyalty_account(reader: ReaderDep, customer_id: UUID) -> LoyaltyAccountRead:
+    """Get a customer's balance; a customer without entries has none."""
+    rows = await reader.select("loyalty_accounts", {"customer_id": f"eq.{customer_id}"})
+    if rows:
+        return LoyaltyAccountRead.model_validate(rows[0])
+    query = {"select": "id", "id": f"eq.{customer_id}"}
+    if not await reader.select("customers", query):
+        raise NotFoundError("There is no customer with this id.")
+    return LoyaltyAccountRead(customer_id=customer_id, balance=0, last_entry=0)
+
+
+@router.post("/award", status_code=status.HTTP_201_CREATED, responses=describe(409))
+async def award_points(
+    writer: WriterDep, response: Response, body: PointsGrant
+) -> LoyaltyEntryRead:
+    """Award points."""
+    return answer_created(response, await _book(writer, body, "award"), _COLLECTION)
+
+
+@router.post("/bonus", status_code=status.HTTP_201_CREATED, responses=describe(409))
+async def grant_bonus(writer: WriterDep, response: Response, body: PointsGrant) -> LoyaltyEntryRead:
+    """Grant a bonus."""
+    return answer_created(response, await _book(writer, body, "bonus"), _COLLECTION)
+
+
+@router.post("/adjust", status_code=status.HTTP_201_CREATED, responses=describe(409))
+async def adjust_points(
+    writer: WriterDep, response: Response, body: PointsAdjustment
+) -> LoyaltyEntryRead:
+    """Correct the balance; managers only."""
+    return answer_created(response, await _book(writer, body, "adjust"), _COLLECTION)
+
+
+@router.post("/redeem", status_code=status.HTTP_201_CREATED, responses=describe(409))
+async def redeem_points(
+    writer: WriterDep, response: Response, body: PointsRedemption
+) -> LoyaltyEntryRead:
+    """Redeem points on behalf of a customer, at most the balance."""
+    return answer_created(response, await _book(writer, body, "redeem"), _COLLECTION)
+
+
+async def _book(
+    writer: Writer, body: PointsGrant | PointsAdjustment | PointsRedemption, kind: EntryKind
+) -> Created[LoyaltyEntryRead]:
+    return await _ledger.create(writer, body.id, {**body.columns(), "kind": kind})

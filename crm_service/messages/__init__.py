@@ -1,0 +1,1 @@
+"""Messages between staff and one customer."""

@@ -1,0 +1,169 @@
+"""Request ids and structured logs; never a token, a body, a query or an id of a row."""
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from crm_service.metrics import Metrics
+from crm_service.problems import PROBLEM_HEADER, internal_problem
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID_HEADER = "X-Request-Id"
+_ACCEPTABLE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+_request_id: ContextVar[str | None] = ContextVar("crm_request_id", default=None)
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "color_message",
+}
+# These two log whole addresses, and with them filters and row ids.
+_TALKATIVE_LOGGERS = ("httpx", "httpcore")
+
+
+class RequestContext:
+    """Pure ASGI middleware: give each request an id, log it once, turn bugs into problems.
+
+    A caller's ``X-Request-Id`` is kept if it is short and plain; the answer always has one.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection; only HTTP requests get an id."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = choose_request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
+        scope.setdefault("state", {})["request_id"] = request_id
+        reset = _request_id.set(request_id)
+        exchange = _Exchange(send, request_id)
+        started = time.perf_counter()
+        metrics: Metrics = scope["app"].state.metrics
+        metrics.request_started()
+        try:
+            await self._app(scope, receive, exchange.send)
+        except Exception:
+            logger.exception("request failed with a bug")
+            if exchange.status is not None:
+                raise
+            await internal_problem(request_id)(scope, receive, exchange.send)
+        finally:
+            duration_s = time.perf_counter() - started
+            metrics.request_ended(
+                scope["method"], route_template(scope), exchange.status, duration_s
+            )
+            exchange.count(metrics)
+            _log_request(scope, exchange.status, duration_s * 1000)
+            _request_id.reset(reset)
+
+
+class _Exchange:
+    """Watch an answer go by: note its status, add the request id."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._id = request_id
+        self.status: int | None = None
+        self._replayed = False
+        self._merged = False
+        self._problem: str | None = None
+
+    def count(self, metrics: Metrics) -> None:
+        """Count what the answer says about itself."""
+        if self._replayed:
+            metrics.replayed()
+        if self._merged:
+            metrics.merged()
+        if self._problem is not None:
+            metrics.problem(self._problem)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID_HEADER] = self._id
+            self._replayed = "Idempotency-Replayed" in headers
+            self._merged = "X-Merged-Fields" in headers
+            self._problem = headers.get(PROBLEM_HEADER)
+        await self._send(message)
+
+
+def choose_request_id(offered: str | None) -> str:
+    """Return the caller's id if it is short and plain, else a new one."""
+    if offered is not None and _ACCEPTABLE_ID.match(offered):
+        return offered
+    return uuid4().hex
+
+
+def _log_request(scope: Scope, status: int | None, duration_ms: float) -> None:
+    logger.info(
+        "request",
+        extra={
+            "method": scope["method"],
+            "route": route_template(scope),
+            "status": status,
+            "duration_ms": round(duration_ms, 2),
+        },
+    )
+
+
+def route_template(scope: Scope) -> str:
+    """Return the path with names instead of values, since paths hold ids of customers."""
+    if "route" not in scope:
+        return "unmatched"
+    names = {str(value): name for name, value in scope.get("path_params", {}).items()}
+    segments = str(scope["path"]).split("/")
+    return "/".join(f"{{{names[part]}}}" if part in names else part for part in segments)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line; exceptions by class and place, without their message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        entry: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        if (request_id := _request_id.get()) is not None:
+            entry["request_id"] = request_id
+        extra = vars(record).items()
+        entry |= {name: value for name, value in extra if name not in _STANDARD_ATTRIBUTES}
+        if record.exc_info and record.exc_info[0] is not None:
+            entry["error"] = record.exc_info[0].__name__
+            entry["trace"] = _places(record.exc_info[2])
+        return json.dumps(entry, default=str)
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    return [
+        f"{frame.name} {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(trace)
+    ]
+
+
+def configure_logging(level: str) -> None:
+    """Send all logs to standard error as JSON lines.
+
+    Args:
+        level: Name of the lowest level to keep.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in _TALKATIVE_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)

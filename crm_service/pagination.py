@@ -1,0 +1,127 @@
+"""Keyset pagination: 50 rows by default, any allowed order, cursors that survive inserts; pure."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from crm_service.errors import InvalidRequestError
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+NEWEST_FIRST = "-created_at"
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """Some rows of a list, in its order, and where to go on."""
+
+    items: list[T]
+    next_cursor: str | None = Field(
+        description="Send it as `cursor`, with the same `sort`, for the next page; null on the "
+        "last one."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last row of a page.
+
+    Attributes:
+        value: Its value in the sorted column, as the database printed it.
+        key: Breaks ties.
+    """
+
+    value: str | int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """How many rows, in which order, and behind which position (None: from the start).
+
+    Attributes:
+        sort: Column name, with a leading ``-`` for descending.
+    """
+
+    limit: int = DEFAULT_LIMIT
+    after: Position | None = None
+    sort: str = NEWEST_FIRST
+
+    @property
+    def column(self) -> str:
+        """Name of the sorted column."""
+        return self.sort.removeprefix("-")
+
+    def query(self, key: str = "id") -> list[tuple[str, str]]:
+        """Return order, position and limit; one row more shows whether there is a next page.
+
+        Rows without a value in the sorted column are left out: they have no place in the order.
+
+        Args:
+            key: Unique column that breaks ties.
+        """
+        direction, beyond = ("desc", "lt") if self.sort.startswith("-") else ("asc", "gt")
+        query = [
+            ("order", f"{self.column}.{direction},{key}.{direction}"),
+            ("limit", str(self.limit + 1)),
+        ]
+        if self.column != "created_at":
+            query.append((self.column, "not.is.null"))
+        if self.after is not None:
+            value, row = quoted(self.after.value), quoted(self.after.key)
+            query.append(
+                (
+                    "or",
+                    f"({self.column}.{beyond}.{value},"
+                    f"and({self.column}.eq.{value},{key}.{beyond}.{row}))",
+                )
+            )
+        return query
+
+    def cursor_behind(self, row: dict[str, Any], key: str = "id") -> str:
+        """Return the cursor of the page behind ``row``."""
+        value = row[self.column]
+        position = Position(value if isinstance(value, int) else str(value), str(row[key]))
+        return render_cursor(self.sort, position)
+
+
+def quoted(value: str | int) -> str:
+    """Quote a value for a PostgREST logic expression or list."""
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def render_cursor(sort: str, position: Position) -> str:
+    """Render a position as an opaque cursor."""
+    text = json.dumps([sort, position.value, position.key])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str, sort: str) -> Position:
+    """Read a cursor back.
+
+    Raises:
+        InvalidRequestError: It is not one of ours, or belongs to another order.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        of, value, key = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        if isinstance(value, bool) or not isinstance(value, str | int) or "\x00" in str(value):
+            raise ValueError("no value of ours")
+        if of == sort:
+            return Position(value, str(UUID(key)))
+    except (binascii.Error, ValueError, TypeError, AttributeError) as error:
+        raise _refusal("is not a cursor of this service; start without one") from error
+    raise _refusal("belongs to a list in another order; send the same sort, or start without one")
+
+
+def _refusal(reason: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"The cursor {reason}.", [{"field": "query.cursor", "message": reason}]
+    )

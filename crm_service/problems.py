@@ -1,0 +1,176 @@
+"""Problem details (RFC 9457) for every refusal and failure, and their place in OpenAPI."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from crm_service.errors import (
+    TYPE_PREFIX,
+    InternalError,
+    InvalidRequestError,
+    ServiceError,
+    UpstreamError,
+)
+from crm_service.versions import FieldConflict
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_HEADER = "X-Problem"
+MEDIA_TYPE = "application/problem+json"
+# Refusals of the framework itself: status → code, title, what to do.
+_FRAMEWORK_PROBLEMS = {
+    400: ("bad-request", "Bad request", "The request could not be read. Send JSON in UTF-8."),
+    404: ("no-such-path", "No such path", "There is nothing at this path. See /docs."),
+    405: ("no-such-method", "No such method", "Use a method that the Allow header names."),
+    408: ("body-too-slow", "Body too slow", "Send the whole body without long pauses."),
+    413: ("body-too-large", "Body too large", "Send less at once."),
+}
+
+
+class FieldProblem(BaseModel):
+    """One wrong field; its value is never repeated."""
+
+    field: str = Field(examples=["body.name"])
+    message: str = Field(examples=["Field required"])
+
+
+class Problem(BaseModel):
+    """What went wrong and what to do about it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Stable; compare this.", examples=[f"{TYPE_PREFIX}stale-version"])
+    title: str = Field(examples=["Version is stale"])
+    status: int = Field(examples=[409])
+    detail: str = Field(description="For a person; may change.")
+    request_id: str = Field(description="Quote it when asking for help.")
+    errors: list[FieldProblem] | None = Field(default=None, description="Only with status 422.")
+    current: dict[str, Any] | None = Field(
+        default=None, description="The row as it is; only when a version is stale."
+    )
+    conflicts: list[FieldConflict] | None = Field(
+        default=None, description="Fields that both sides changed; only when a version is stale."
+    )
+
+
+class ProblemResponse(JSONResponse):
+    """A response in the problem media type."""
+
+    media_type: ClassVar[str] = MEDIA_TYPE  # type: ignore[misc]
+
+
+def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses=`` entries for these statuses."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def render_problem(error: ServiceError, request_id: str) -> ProblemResponse:
+    """Render an error as the response it stands for."""
+    return _render(
+        error.status,
+        error.code,
+        error.title,
+        error.detail,
+        request_id,
+        extra=error.extra,
+        headers=error.headers,
+    )
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make every error of the application a problem; bugs are caught by the middleware."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def internal_problem(request_id: str) -> ProblemResponse:
+    """Return the answer to a request that met a bug."""
+    error = InternalError(
+        f"The service failed. Nothing can be said about the effect; report request {request_id}."
+    )
+    return render_problem(error, request_id)
+
+
+def _on_service_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, ServiceError)  # noqa: S101 - registered for this class only
+    if isinstance(error, UpstreamError):
+        logger.warning("database call failed", extra={"code": error.code})
+    return render_problem(error, request.state.request_id)
+
+
+def _on_validation_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    problems = [field_problem(entry) for entry in error.errors()]
+    named = ", ".join(dict.fromkeys(problem["field"] for problem in problems))
+    refusal = InvalidRequestError(f"Correct these and send the request again: {named}.", problems)
+    return render_problem(refusal, request.state.request_id)
+
+
+def _on_http_exception(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    phrase = HTTPStatus(error.status_code).phrase
+    fallback = (f"http-{error.status_code}", phrase, phrase)
+    code, title, detail = _FRAMEWORK_PROBLEMS.get(error.status_code, fallback)
+    return _render(
+        error.status_code,
+        code,
+        title,
+        detail,
+        request.state.request_id,
+        headers=error.headers or {},
+    )
+
+
+def field_problem(entry: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Describe one validation error without repeating the value.
+
+    Args:
+        entry: As pydantic reports it.
+        prefix: Name of what was validated, if the location does not begin with it.
+    """
+    location: Sequence[Any] = entry.get("loc", ())
+    if entry.get("type") == "json_invalid":
+        return {"field": prefix or "body", "message": "is not valid JSON"}
+    parts = [prefix, *map(str, location)] if prefix else [str(part) for part in location]
+    return {
+        "field": ".".join(parts) or "body",
+        "message": str(entry.get("msg", "is invalid")).removeprefix("Value error, "),
+    }
+
+
+def _render(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    request_id: str,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    document = {
+        "type": f"{TYPE_PREFIX}{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+        **(extra or {}),
+    }
+    # The code stands in a header, too: metrics and proxies need not read bodies.
+    all_headers = {**(headers or {}), PROBLEM_HEADER: code}
+    return ProblemResponse(document, status_code=status, headers=all_headers)

@@ -1,0 +1,220 @@
+"""One table as the service sees it: read a row, list rows, create a row once.
+
+Everything goes through a ``Reader`` or ``Writer``; rules are left to the database.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid4, uuid5
+
+from pydantic import TypeAdapter, ValidationError
+
+from crm_service.access import Reader, Writer
+from crm_service.database import Row
+from crm_service.errors import (
+    AlreadyExistsError,
+    NotFoundError,
+    ReplayedError,
+    UpstreamContractError,
+)
+from crm_service.fields import Record
+from crm_service.pagination import Page, PageRequest
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+# Ids derived from idempotency keys live in their own namespace; it must never change.
+_ID_NAMESPACE = UUID("5c7a54f2-63cf-5d0b-8a2a-0d2f5e2c9f11")
+
+
+@dataclass(frozen=True, slots=True)
+class Created(Generic[RecordT]):
+    """A created row; ``replayed`` if an earlier identical request had created it."""
+
+    record: RecordT
+    replayed: bool
+
+
+class Table(Generic[RecordT]):
+    """Typed access to one table.
+
+    Args:
+        name: Name in the database.
+        record: Model of its rows.
+        noun: What a person calls one row, for messages.
+        key: Primary key column.
+        soft_deleted: Rows carry ``deleted_at``; lists leave the deleted ones out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        record: type[RecordT],
+        *,
+        noun: str,
+        key: str = "id",
+        soft_deleted: bool = True,
+    ) -> None:
+        self.name = name
+        self.noun = noun
+        self.key = key
+        self._record = record
+        self._soft_deleted = soft_deleted
+        self._adapters: dict[str, TypeAdapter[Any]] = {
+            column: TypeAdapter(field.rebuild_annotation())
+            for column, field in record.model_fields.items()
+        }
+
+    async def get(self, access: Reader, row_id: UUID) -> RecordT:
+        """Return one row.
+
+        Raises:
+            NotFoundError: No such row, or none the caller may see.
+        """
+        return self.parse(await self.row(access, row_id))
+
+    async def page(
+        self,
+        reader: Reader,
+        filters: Sequence[tuple[str, str]],
+        page: PageRequest,
+        *,
+        deleted: bool = False,
+    ) -> Page[RecordT]:
+        """Return one page of the rows that match.
+
+        Args:
+            reader: Who asks.
+            filters: PostgREST filters, all of which must hold.
+            page: Which page, in which order.
+            deleted: List the deleted rows instead of the others.
+        """
+        query = [*filters, *page.query(self.key)]
+        if self._soft_deleted:
+            query.append(("deleted_at", "not.is.null" if deleted else "is.null"))
+        rows = await reader.select(self.name, query)
+        items = [self.parse(row) for row in rows[: page.limit]]
+        if len(rows) <= page.limit:
+            return Page(items=items, next_cursor=None)
+        return Page(items=items, next_cursor=page.cursor_behind(rows[page.limit - 1], self.key))
+
+    async def create(
+        self,
+        writer: Writer,
+        row_id: UUID | None,
+        columns: Mapping[str, Any],
+        *,
+        perform: Callable[[UUID], Awaitable[Row]] | None = None,
+        same_extra: Callable[[RecordT], Awaitable[bool]] | None = None,
+    ) -> Created[RecordT]:
+        """Create a row once, however often the request is sent.
+
+        Args:
+            writer: Who creates.
+            row_id: Id the client chose; None derives one from the idempotency key, or makes one.
+            columns: Values by column name.
+            perform: Creates the row with the given id; None inserts ``columns``.
+            same_extra: Further test that a stored row is the one this request would create.
+
+        Raises:
+            AlreadyExistsError: The id, or another unique value, is taken by something else.
+            KeyReusedError: The idempotency key belongs to another request.
+        """
+        new_id = row_id or self._derived_id(writer)
+        try:
+            if perform is None:
+                row = await writer.insert(self.name, {**columns, self.key: new_id})
+            else:
+                row = await perform(new_id)
+        except ReplayedError:
+            return Created(await self.get(writer, new_id), replayed=True)
+        except AlreadyExistsError as error:
+            earlier = await self._earlier(writer, new_id, columns, same_extra)
+            if earlier is None:
+                raise
+            if not earlier.replayed:
+                raise AlreadyExistsError(
+                    f"The id (or Idempotency-Key) belongs to a {self.noun} with other content. "
+                    "Use a new one for a new request."
+                ) from error
+            return earlier
+        return Created(self.parse(row), replayed=False)
+
+    def parse(self, row: Row) -> RecordT:
+        """Read a row.
+
+        Raises:
+            UpstreamContractError: The database's schema is not the one of our migrations.
+        """
+        try:
+            return self._record.model_validate(row)
+        except ValidationError as error:
+            columns = sorted({str(entry["loc"][0]) for entry in error.errors() if entry["loc"]})
+            raise UpstreamContractError(
+                f"Rows of {self.name} look different than expected ({', '.join(columns)}). "
+                "Apply supabase/migrations.",
+                retry_after_s=60,
+            ) from None
+
+    async def row(self, access: Reader, row_id: UUID) -> Row:
+        """Return one row as the database printed it.
+
+        Raises:
+            NotFoundError: No such row, or none the caller may see.
+        """
+        rows = await access.select(self.name, {self.key: f"eq.{row_id}"})
+        if not rows:
+            raise NotFoundError(f"There is no {self.noun} with this id.")
+        return rows[0]
+
+    def holds(self, row: Row, columns: Mapping[str, Any]) -> bool:
+        """Tell whether a stored row has these values, compared as values and not as text."""
+        return all(self.same_value(column, row.get(column), columns[column]) for column in columns)
+
+    def same_value(self, column: str, stored: Any, value: Any) -> bool:
+        """Tell whether a stored value is this one."""
+        try:
+            return bool(self._adapters[column].validate_python(stored) == value)
+        except (KeyError, ValidationError):
+            return False
+
+    def _derived_id(self, writer: Writer) -> UUID:
+        key = writer.caller.idempotency_key
+        if key is None:
+            return uuid4()
+        return derived_id(self.name, writer.caller.subject.user_id, key)
+
+    async def _earlier(
+        self,
+        writer: Writer,
+        row_id: UUID,
+        columns: Mapping[str, Any],
+        same_extra: Callable[[RecordT], Awaitable[bool]] | None,
+    ) -> Created[RecordT] | None:
+        """Find the row of an earlier request with this id; ``replayed`` if it was the same one."""
+        rows = await writer.select(self.name, {self.key: f"eq.{row_id}"})
+        if not rows:
+            return None
+        record = self.parse(rows[0])
+        same = self.holds(rows[0], columns)
+        if not same:
+            # The row may have been changed since: the audit knows what it was created with.
+            query = {
+                "select": "new",
+                "table_name": f"eq.{self.name}",
+                "row_id": f"eq.{row_id}",
+                "op": "eq.insert",
+            }
+            entries = await writer.select("activity_log", query)
+            same = any(
+                isinstance(entry.get("new"), dict) and self.holds(entry["new"], columns)
+                for entry in entries
+            )
+        if same and same_extra is not None:
+            same = await same_extra(record)
+        return Created(record, replayed=same)
+
+
+def derived_id(table: str, user_id: UUID, key: str) -> UUID:
+    """Return the id that a keyed request gives to the row it creates."""
+    return uuid5(_ID_NAMESPACE, f"{table}\n{user_id}\n{key}")

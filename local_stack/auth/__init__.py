@@ -1,0 +1,1 @@
+"""The stack's GoTrue-compatible auth server: users, sessions, tokens."""

@@ -1,0 +1,1 @@
+"""PostgreSQL for the local stack: binaries, cluster, platform SQL and migrations."""

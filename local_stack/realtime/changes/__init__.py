@@ -1,0 +1,1 @@
+"""Changes of tables and broadcasts from SQL, read from a logical replication stream."""

@@ -1,0 +1,39 @@
+"""Order-independent table digest, the same as the database computes over what the caller sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import md5
+
+HASH_DIGITS = 15
+
+
+def row_hash(row_id: str, version: int) -> int:
+    """Return the first 60 bits of ``md5('<id>:<version>')``."""
+    text = f"{row_id}:{version}".encode()
+    return int(md5(text, usedforsecurity=False).hexdigest()[:HASH_DIGITS], 16)
+
+
+@dataclass(slots=True)
+class TableDigest:
+    """Running count and XOR of row hashes of one table; adding twice removes."""
+
+    count: int = 0
+    bits: int = 0
+
+    def add(self, row_id: str, version: int) -> None:
+        """Count a row in."""
+        self.count += 1
+        self.bits ^= row_hash(row_id, version)
+
+    def remove(self, row_id: str, version: int) -> None:
+        """Count a row out; it must have been added with this version."""
+        self.count -= 1
+        self.bits ^= row_hash(row_id, version)
+
+    def freeze(self) -> tuple[int, str]:
+        """Return (count, hash as 15 lower-case hex digits)."""
+        return self.count, f"{self.bits:0{HASH_DIGITS}x}"
+
+
+EMPTY_DIGEST = TableDigest().freeze()

@@ -1,0 +1,304 @@
+"""Facts that reach the machines. Past tense, frozen, no behaviour."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from portal_sdk._core.feed import FeedChange, Head, PullPage, Snapshot, Tables
+from portal_sdk.errors import PortalError
+
+
+class LossKind(enum.StrEnum):
+    """Why a doorbell is gone; decides what happens before the next attempt."""
+
+    NETWORK = "network"
+    """Socket refused, cut, closed or silent: back off and reopen."""
+    CHANNEL = "channel"
+    """The server ended or refused the channel for a passing reason: back off and reopen."""
+    RATE_LIMITED = "rate_limited"
+    """The server asked for fewer connections or joins: wait longer."""
+    TOKEN = "token"  # noqa: S105 - the name of a reason
+    """The token was not accepted: renew it first."""
+    DENIED = "denied"
+    """The channel may not be joined: find out again who the customer is."""
+
+
+# Session
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The user opened the portal."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAsked:
+    """The app went to the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAsked:
+    """The app came back, or wants another try after a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAsked:
+    """The user closed the portal."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJumped:
+    """The machine slept: no deadline that passed meanwhile means anything."""
+
+
+# Token
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAcquired:
+    """A token was issued; ``life_s`` is its remaining life, None if it has no known end."""
+
+    token: str = field(repr=False)
+    user_id: str
+    life_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFailed:
+    """The token could not be had now: network, 429 or 5xx."""
+
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """The auth server, or the application, refused a token for good."""
+
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRejected:
+    """A server did not accept the token we presented."""
+
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAccepted:
+    """A server accepted the token we presented."""
+
+
+# Store and identity
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOpened:
+    """The user's store is open; scope and epoch are None when it holds nothing."""
+
+    scope: str | None = None
+    epoch: str | None = None
+    n: int = 0
+    tables: Tables = field(default_factory=dict, repr=False)
+    fresh_as_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRecalled:
+    """The auth server cannot be reached; these are the rows of the user who signed in last."""
+
+    user_id: str
+    stored: StoreOpened
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """There is a token, and the store told which scope is ours, if it knew."""
+
+    user_id: str
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthRefused:
+    """There will be no token without a person."""
+
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeResolved:
+    """The signed-in user is this customer."""
+
+    request: int
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeMissing:
+    """The signed-in user is no customer."""
+
+    request: int
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeFailed:
+    """Who the customer is could not be asked now."""
+
+    request: int
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRevoked:
+    """The database says that this scope is not ours (any more)."""
+
+    error: PortalError
+
+
+# Doorbell
+
+
+@dataclass(frozen=True, slots=True)
+class DoorbellJoined:
+    """The channel of this generation is joined."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class DoorbellRang:
+    """A ring arrived; epoch and n are None when the ring only says "look".
+
+    ``change`` is the feed entry itself, when the doorbell carried it.
+    """
+
+    generation: int
+    epoch: str | None = None
+    n: int | None = None
+    change: FeedChange | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorbellLost:
+    """The socket or channel of this generation is gone."""
+
+    generation: int
+    kind: LossKind
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class DoorbellDoubted:
+    """A change came without a ring: the socket may be deaf."""
+
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAnswered:
+    """The server gave a sign of life on this generation's socket."""
+
+    generation: int
+
+
+# Database
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAnswered:
+    """A feed RPC was answered; ``was_head`` when it was the regular verification."""
+
+    was_head: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFailed:
+    """A feed RPC failed."""
+
+    was_head: bool
+    error: PortalError
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStarted:
+    """A doorbell is there: whatever happened before it may have been missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStopped:
+    """Paused, refused or closed: answers still under way no longer count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rang:
+    """The doorbell rang for this scope; None means that the position is not known."""
+
+    epoch: str | None = None
+    n: int | None = None
+    change: FeedChange | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadWanted:
+    """The verification is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotAnswered:
+    """portal_snapshot answered request number ``request``."""
+
+    request: int
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class PullAnswered:
+    """portal_pull answered request number ``request``."""
+
+    request: int
+    page: PullPage
+
+
+@dataclass(frozen=True, slots=True)
+class HeadAnswered:
+    """portal_head answered request number ``request``."""
+
+    request: int
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailed:
+    """A snapshot, pull or head got no usable answer."""
+
+    request: int
+    error: PortalError
+
+
+Event = (
+    Started
+    | PauseAsked
+    | ResumeAsked
+    | CloseAsked
+    | ClockJumped
+    | TokenAcquired
+    | TokenFailed
+    | TokenRefused
+    | StoreOpened
+    | RowsRecalled
+    | ScopeResolved
+    | ScopeMissing
+    | ScopeFailed
+    | DoorbellJoined
+    | DoorbellRang
+    | DoorbellLost
+    | HeartbeatAnswered
+    | SnapshotAnswered
+    | PullAnswered
+    | HeadAnswered
+    | RequestFailed
+)
+"""What the driver may post."""

@@ -1,0 +1,228 @@
+"""What the tables show: the rows of the feed with the local writes folded over them.
+
+Pure. The replica is never touched: digests and the store know only what the database said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from portal_sdk._core.replica import RowChange
+from portal_sdk._core.write import Entry, WriteState, column_value, patch_row
+from portal_sdk.types import ChangeKind, Row
+
+LEDGER = "loyalty_transactions"
+Key = tuple[str, str]
+Rows = Mapping[str, Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A shown row became another one; None stands for "not shown"."""
+
+    table: str
+    row_id: str
+    before: Row | None
+    after: Row | None
+
+    def to_change(self, n: int, committed_at: str | None) -> RowChange | None:
+        """Return it as a change for the subscribers, or None if nothing is different."""
+        row = self.after if self.after is not None else self.before
+        if row is None or self.before == self.after:
+            return None
+        kind: ChangeKind = "update"
+        if self.before is None:
+            kind = "insert"
+        elif self.after is None:
+            kind = "delete"
+        return RowChange(self.table, kind, self.row_id, row, self.before, n, committed_at)
+
+
+def fold(base: Row | None, entries: Iterable[Entry]) -> Row | None:
+    """OUT-9: return the row to show, given the newest row of the feed and the writes on it.
+
+    A row that the feed has already wins over the one a local insert made up. A confirmed patch
+    is folded only over rows that cannot have it yet.
+    """
+    row = base
+    for entry in entries:
+        write = entry.write
+        if write.makes_row:
+            row = write.shown if row is None else row
+        elif row is not None and not _has(row, entry):
+            row = patch_row(row, write.values)
+    return row
+
+
+def _has(row: Row, entry: Entry) -> bool:
+    version = row.get("version")
+    if entry.state is WriteState.ACKED and entry.acked_version is not None:
+        return isinstance(version, int) and version >= entry.acked_version
+    if entry.write.kind == "mark":
+        # Set once: whatever was there first stays.
+        return all(column_value(row, path) is not None for path in entry.write.values)
+    return False
+
+
+class MergedRows(Mapping[str, Row]):
+    """Rows of one table: those of the feed, with the folded ones in their place."""
+
+    __slots__ = ("_base", "_folded")
+
+    def __init__(self, base: Rows, folded: Mapping[str, Row | None]) -> None:
+        self._base = base
+        self._folded = folded
+
+    def __getitem__(self, row_id: str) -> Row:
+        if row_id not in self._folded:
+            return self._base[row_id]
+        row = self._folded[row_id]
+        if row is None:
+            raise KeyError(row_id)
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        for row_id in self._base:
+            if self._folded.get(row_id, row_id) is not None:
+                yield row_id
+        for row_id, row in self._folded.items():
+            if row is not None and row_id not in self._base:
+                yield row_id
+
+    def __len__(self) -> int:
+        extra = sum((row is not None) - (i in self._base) for i, row in self._folded.items())
+        return len(self._base) + extra
+
+
+class ShownTables(Mapping[str, Rows]):
+    """Every row to show, by table; a live view."""
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
+
+    def __getitem__(self, table: str) -> Rows:
+        return self._overlay.rows(table)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._overlay.table_names())
+
+    def __len__(self) -> int:
+        return len(self._overlay.table_names())
+
+
+class Overlay:
+    """The folded rows; owned by the portal, told of every change of the feed and of the outbox.
+
+    Attributes:
+        tables: By table name, every row to show.
+    """
+
+    def __init__(self, base: Callable[[], Mapping[str, Rows]]) -> None:
+        self.tables = ShownTables(self)
+        self._base = base
+        self._entries: dict[Key, list[Entry]] = {}
+        self._folded: dict[str, dict[str, Row | None]] = {}
+        self._folded_over: dict[Key, Row | None] = {}
+
+    def rows(self, table: str) -> Rows:
+        """Return the rows of one table to show, as a live view."""
+        base = self._base().get(table, {})
+        folded = self._folded.get(table)
+        return MergedRows(base, folded) if folded else base
+
+    def table_names(self) -> set[str]:
+        """Return the names of all tables that have rows to show."""
+        return {*self._base(), *self._folded}
+
+    def row(self, table: str, row_id: str) -> Row | None:
+        """Return one row to show, or None."""
+        return self.rows(table).get(row_id)
+
+    def covers(self, table: str, row_id: str) -> bool:
+        """Return whether local writes are folded over this row, or may be renumbered by it."""
+        return row_id in self._folded.get(table, {}) or (table == LEDGER and table in self._folded)
+
+    def take_writes(self, key: Key, entries: list[Entry]) -> list[Shift]:
+        """Show exactly these writes on a row from now on, oldest first."""
+        table, row_id = key
+        before = self.row(table, row_id)
+        if entries:
+            self._entries[key] = entries
+        else:
+            self._entries.pop(key, None)
+            self._folded.get(table, {}).pop(row_id, None)
+            self._folded_over.pop(key, None)
+        return [Shift(table, row_id, before, self._refold(key)), *self._renumber(table, row_id)]
+
+    def shown_before(self, change: RowChange) -> Row | None:
+        """Return what was shown of a row that the feed has just changed."""
+        folded = self._folded.get(change.table, {})
+        return folded.get(change.row_id, change.previous)
+
+    def outdated(self) -> list[Key]:
+        """Return the rows whose base was replaced without a change being told of.
+
+        The first snapshot is such a case: it is the starting point, not news.
+        """
+        base = self._base()
+        return [
+            (table, row_id)
+            for (table, row_id), row in self._folded_over.items()
+            if base.get(table, {}).get(row_id) is not row
+        ]
+
+    def take_base(self, key: Key, before: Row | None) -> list[Shift]:
+        """The feed changed a row, of which ``before`` was shown: fold again."""
+        table, row_id = key
+        return [
+            Shift(table, row_id, before, self._refold(key)),
+            *self._renumber(table, row_id),
+        ]
+
+    def _refold(self, key: Key) -> Row | None:
+        table, row_id = key
+        base = self._base().get(table, {}).get(row_id)
+        entries = self._entries.get(key)
+        if not entries:
+            if not self._folded.get(table, True):
+                del self._folded[table]
+            return base
+        row = fold(base, entries)
+        if table == LEDGER and base is None and row is not None:
+            row = self._numbered(row, self._pending_before(row_id))
+        self._folded.setdefault(table, {})[row_id] = row
+        self._folded_over[key] = base
+        return row
+
+    def _renumber(self, table: str, except_id: str) -> list[Shift]:
+        """OUT-9: a pending ledger entry follows the newest real one."""
+        if table != LEDGER:
+            return []
+        shifts = []
+        for row_id, before in list(self._folded.get(table, {}).items()):
+            if row_id != except_id:
+                shifts.append(Shift(table, row_id, before, self._refold((table, row_id))))
+        return shifts
+
+    def _pending_before(self, row_id: str) -> list[Row]:
+        """Return the made-up ledger rows in front of this one."""
+        base = self._base().get(LEDGER, {})
+        rows: list[Row] = []
+        for (table, other_id), entries in self._entries.items():
+            if table != LEDGER or other_id in base:
+                continue
+            if other_id == row_id:
+                break
+            rows.append(entries[0].write.shown)
+        return rows
+
+    def _numbered(self, row: Row, pending: list[Row]) -> Row:
+        latest = max(
+            self._base().get(LEDGER, {}).values(),
+            key=lambda entry: int(entry.get("entry_no") or 0),
+            default={},
+        )
+        balance = int(latest.get("balance_after") or 0) + sum(int(r["points"]) for r in pending)
+        entry_no = int(latest.get("entry_no") or 0) + len(pending) + 1
+        return {**row, "entry_no": entry_no, "balance_after": balance + int(row["points"])}

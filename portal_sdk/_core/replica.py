@@ -1,0 +1,158 @@
+"""The local copy of the customer's rows: a pure value store with its cursor and digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from portal_sdk._core.digest import EMPTY_DIGEST, TableDigest
+from portal_sdk._core.feed import Digest, FeedChange, Tables
+from portal_sdk.types import ChangeKind, Row
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """A real difference between two moments of the copy.
+
+    ``row`` is the row after the change, for a delete the row as last seen.
+    """
+
+    table: str
+    kind: ChangeKind
+    row_id: str
+    row: Row
+    previous: Row | None
+    n: int
+    committed_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What must become durable in one store transaction: rows and cursor together."""
+
+    scope: str
+    epoch: str
+    n: int
+    upserts: tuple[tuple[str, str, Row], ...] = ()
+    removes: tuple[tuple[str, str], ...] = ()
+    replace: bool = False
+    as_of: str | None = None
+    """The database's clock, if these rows are complete as of it."""
+
+
+def row_version(row: Row) -> int:
+    """Return the row's version; rows without one never change and count as 1."""
+    version = row.get("version")
+    return version if isinstance(version, int) else 1
+
+
+@dataclass(slots=True)
+class Replica:
+    """Rows by table and id at feed position ``n`` of ``epoch``; owned by the SyncMachine.
+
+    Rows are never mutated in place: a change puts a new dict in, so readers may keep old ones.
+    """
+
+    epoch: str | None = None
+    n: int = 0
+    tables: dict[str, dict[str, Row]] = field(default_factory=dict)
+    digests: dict[str, TableDigest] = field(default_factory=dict)
+
+    def load(self, epoch: str, n: int, tables: Tables) -> None:
+        """Take over stored rows and their cursor, into an empty replica."""
+        for table, rows in tables.items():
+            digest = self.digests[table] = TableDigest()
+            for row_id, row in rows.items():
+                digest.add(row_id, row_version(row))
+            self.tables[table] = dict(rows)
+        self.epoch, self.n = epoch, n
+
+    def apply(self, change: FeedChange) -> RowChange | None:
+        """Apply the entry that follows the cursor; return what really changed.
+
+        SYNC-5: a blanked upsert changes nothing but the cursor.
+        """
+        self.n = change.n
+        if change.is_remove:
+            return self._remove(change.table, change.row_id, change.n, change.committed_at)
+        if change.row is None:
+            return None
+        return self._upsert(change.table, change.row_id, change.row, change.n, change.committed_at)
+
+    def replace(self, epoch: str, n: int, tables: Tables) -> list[RowChange]:
+        """Make the copy equal to ``tables``; return the real differences, deletes first."""
+        changes: list[RowChange] = []
+        for table, rows in list(self.tables.items()):
+            wanted = tables.get(table, {})
+            gone = [row_id for row_id in rows if row_id not in wanted]
+            removals = (self._remove(table, row_id, n, None) for row_id in gone)
+            changes.extend(removal for removal in removals if removal)
+        for table, wanted in tables.items():
+            self.tables.setdefault(table, {})
+            for row_id, row in wanted.items():
+                if change := self._upsert(table, row_id, row, n, None):
+                    changes.append(change)
+        self.epoch, self.n = epoch, n
+        return changes
+
+    def purge(self) -> list[RowChange]:
+        """Forget every row and the cursor; return the deletes."""
+        changes = self.replace("", 0, {})
+        self.epoch, self.n = None, 0
+        return changes
+
+    def matches(self, digest: Digest) -> bool:
+        """Return whether every table the database counted is the same here."""
+        return all(self.digest_of(table) == entry for table, entry in digest.items())
+
+    def digest_of(self, table: str) -> tuple[int, str]:
+        """Return (count, hash) of one table."""
+        digest = self.digests.get(table)
+        return digest.freeze() if digest else EMPTY_DIGEST
+
+    def commit_of(
+        self, scope: str, touched: Iterable[tuple[str, str]], as_of: str | None
+    ) -> Commit:
+        """Return the commit of these rows, each given as (table, id), as they are now."""
+        upserts: list[tuple[str, str, Row]] = []
+        removes: list[tuple[str, str]] = []
+        for table, row_id in touched:
+            row = self.tables.get(table, {}).get(row_id)
+            if row is None:
+                removes.append((table, row_id))
+            else:
+                upserts.append((table, row_id, row))
+        return Commit(scope, self.epoch or "", self.n, tuple(upserts), tuple(removes), as_of=as_of)
+
+    def commit_all(self, scope: str, as_of: str | None) -> Commit:
+        """Return the commit that replaces everything stored."""
+        rows = tuple(
+            (table, row_id, row)
+            for table, rows in self.tables.items()
+            for row_id, row in rows.items()
+        )
+        return Commit(scope, self.epoch or "", self.n, rows, replace=True, as_of=as_of)
+
+    def _upsert(
+        self, table: str, row_id: str, row: Row, n: int, committed_at: str | None
+    ) -> RowChange | None:
+        rows = self.tables.setdefault(table, {})
+        digest = self.digests.setdefault(table, TableDigest())
+        previous = rows.get(row_id)
+        if previous == row:
+            return None
+        if previous is not None:
+            digest.remove(row_id, row_version(previous))
+        rows[row_id] = row
+        digest.add(row_id, row_version(row))
+        kind: ChangeKind = "insert" if previous is None else "update"
+        return RowChange(table, kind, row_id, row, previous, n, committed_at)
+
+    def _remove(
+        self, table: str, row_id: str, n: int, committed_at: str | None
+    ) -> RowChange | None:
+        previous = self.tables.get(table, {}).pop(row_id, None)
+        if previous is None:
+            return None
+        self.digests[table].remove(row_id, row_version(previous))
+        return RowChange(table, "delete", row_id, previous, previous, n, committed_at)

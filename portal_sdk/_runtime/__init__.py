@@ -1,0 +1,1 @@
+"""The shell around the core: tasks, sockets, HTTP, queues. Decides nothing about correctness."""

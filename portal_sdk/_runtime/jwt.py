@@ -1,0 +1,54 @@
+"""Reading, never trusting, the claims of an access token: the server verifies, we only look."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+
+from portal_sdk.errors import TokenRejectedError
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """The two things the SDK looks at: who, and for how long (epoch seconds)."""
+
+    user_id: str
+    expires_at_s: float | None
+    issued_at_s: float | None
+
+    def life_s(self, wall_now_s: float, *, is_new: bool) -> float | None:
+        """Return the remaining life in seconds, or None without an expiry.
+
+        A token that was issued for us just now lives ``exp - iat`` whatever our clock says, so
+        a wrong clock does not matter. Of any other token only the clock can tell.
+        """
+        if self.expires_at_s is None:
+            return None
+        if is_new and self.issued_at_s is not None:
+            return max(0.0, self.expires_at_s - self.issued_at_s)
+        return max(0.0, self.expires_at_s - wall_now_s)
+
+
+def read_claims(token: str) -> TokenClaims:
+    """Return the claims of a JWT without checking its signature.
+
+    Raises:
+        TokenRejectedError: Not a JWT of a signed-in user.
+    """
+    advice = "pass the access token of a signed-in user, not an API key"
+    try:
+        payload = token.split(".")[1]
+        padded = payload + "=" * (-len(payload) % 4)
+        claims = json.loads(base64.urlsafe_b64decode(padded))
+        user_id = claims["sub"]
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise TokenRejectedError(f"The access token is malformed: {advice}") from error
+    if not isinstance(user_id, str) or not user_id:
+        raise TokenRejectedError(f"The access token names no user: {advice}")
+    return TokenClaims(user_id, _seconds(claims.get("exp")), _seconds(claims.get("iat")))
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,66 @@
+"""The database calls of the SDK: three feed RPCs and the customer lookup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portal_sdk._core.feed import (
+    Head,
+    PullPage,
+    Snapshot,
+    parse_head,
+    parse_pull,
+    parse_snapshot,
+)
+from portal_sdk._runtime.http import HttpApi
+from portal_sdk.errors import NoCustomerError, NotFoundError, ProtocolError
+
+
+class DatabaseApi:
+    """Calls PostgREST as the signed-in customer; each call names its token."""
+
+    def __init__(self, http: HttpApi) -> None:
+        self._http = http
+
+    async def snapshot(self, scope: str, *, token: str) -> Snapshot:
+        """Read everything the caller may see in the scope."""
+        return parse_snapshot(await self._rpc("portal_snapshot", {"scope": scope}, token))
+
+    async def pull(
+        self, scope: str, *, epoch: str, after_n: int, limit: int, token: str
+    ) -> PullPage:
+        """Read the changes after a cursor."""
+        body = {"scope": scope, "epoch": epoch, "after_n": after_n, "limit": limit}
+        return parse_pull(await self._rpc("portal_pull", body, token))
+
+    async def head(self, scope: str, *, token: str) -> Head:
+        """Read where the feed stands."""
+        return parse_head(await self._rpc("portal_head", {"scope": scope}, token))
+
+    async def find_scope(self, user_id: str, *, token: str) -> str:
+        """Return the feed scope of the customer this user is.
+
+        Raises:
+            NoCustomerError: The user is signed in, but linked to no customer.
+        """
+        params = {"select": "id", "portal_user_id": f"eq.{user_id}", "limit": "2"}
+        rows = await self._http.request("GET", "/rest/v1/customers", params=params, token=token)
+        if not isinstance(rows, list) or len(rows) > 1:
+            raise ProtocolError("The customers table answered something unexpected")
+        if not rows:
+            raise NoCustomerError(
+                "This user is signed in, but no customer record is linked to it: ask the staff to"
+                " link the account (customers.portal_user_id)",
+                user_id=user_id,
+            )
+        return f"customer:{rows[0]['id']}"
+
+    async def _rpc(self, name: str, body: dict[str, Any], token: str) -> Any:
+        try:
+            return await self._http.request("POST", f"/rest/v1/rpc/{name}", json=body, token=token)
+        except NotFoundError as error:
+            raise ProtocolError(
+                f"The project has no function {name}: apply the migrations in supabase/migrations"
+                " (supabase db push)",
+                code=error.code,
+            ) from error

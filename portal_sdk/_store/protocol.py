@@ -1,0 +1,83 @@
+"""What the driver needs of a store. All calls are short, synchronous and on the event loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from portal_sdk._core.feed import Tables
+from portal_sdk._core.replica import Commit
+
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """What a store holds for one user; everything None or empty when it holds nothing."""
+
+    scope: str | None = None
+    epoch: str | None = None
+    n: int = 0
+    tables: Tables = field(default_factory=dict, repr=False)
+    as_of: str | None = None
+
+
+class Store(Protocol):
+    """Keeps one user's rows; owned by one portal."""
+
+    def lock(self) -> None:
+        """Take the store for this portal, before anything else happens.
+
+        Raises:
+            StoreLockedError: Someone else has the store open.
+            StoreUnusableError: It cannot be read or written.
+        """
+        ...
+
+    def open(self, project: str, user_id: str) -> StoredRows:
+        """Return this user's rows; rows of anyone else, or of another project, are erased.
+
+        Raises:
+            StoreUnusableError: It cannot be read or written.
+        """
+        ...
+
+    def salt(self, project: str) -> bytes | None:
+        """Return the salt of the remembered login of this project, or None.
+
+        Raises:
+            StoreUnusableError: It cannot be read or written.
+        """
+        ...
+
+    def recall(self, project: str, proof: bytes) -> tuple[str, StoredRows] | None:
+        """Return user id and rows if the proof is the one that was remembered, else None.
+
+        Raises:
+            StoreUnusableError: It cannot be read or written.
+        """
+        ...
+
+    def remember(self, salt: bytes, proof: bytes) -> None:
+        """Keep what ``recall`` needs to recognise this login; call it after ``open``.
+
+        Raises:
+            StoreError: Nothing was stored.
+        """
+        ...
+
+    def commit(self, commit: Commit) -> None:
+        """Store rows and cursor in one transaction.
+
+        Raises:
+            StoreError: Nothing was stored.
+        """
+        ...
+
+    def purge(self) -> None:
+        """Erase rows, cursor and scope."""
+        ...
+
+    def close(self) -> None:
+        """Release the store; calling it twice is harmless."""
+        ...

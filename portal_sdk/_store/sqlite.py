@@ -1,0 +1,234 @@
+"""The store in one SQLite file: WAL, rows and cursor in one transaction, one owner at a time."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic_core import from_json
+
+from portal_sdk._core.replica import Commit
+from portal_sdk._store.protocol import StoredRows
+from portal_sdk._store.schema import complaint_about, create_schema, is_our_file
+from portal_sdk.errors import StoreError, StoreLockedError, StoreUnusableError
+from portal_sdk.types import Row
+
+logger = logging.getLogger("portal_sdk")
+_ResultT = TypeVar("_ResultT")
+CURSOR_KEYS = ("scope", "epoch", "n", "as_of")
+
+
+class SqliteStore:
+    """Rows and cursor of one user of one project.
+
+    The file is locked for as long as it is open, so a second process, or a second portal, is
+    refused instead of mixing two cursors. The lock goes with the process, also on kill -9.
+    A store of ours that is damaged is put aside and a new one is begun: the rows are read from the
+    server again. A file that is not ours is never touched.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._connection: sqlite3.Connection | None = None
+
+    def lock(self) -> None:
+        """Open the file and take its lock."""
+        if self._connection is not None:
+            return
+        try:
+            self._connection = self._connect()
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error) or not is_our_file(self._path):
+                raise self._translate(error) from error
+            self._begin_anew()
+
+    def open(self, project: str, user_id: str) -> StoredRows:
+        """Return this user's rows; anyone else's are erased first."""
+        owner = {"project": project, "user_id": user_id}
+        return self._guarded(lambda connection: self._open_for(connection, owner))
+
+    def salt(self, project: str) -> bytes | None:
+        """Return the salt of the remembered login of this project, or None."""
+        meta = self._guarded(_read_meta)
+        salt = meta.get("salt")
+        return None if salt is None or meta.get("project") != project else bytes.fromhex(salt)
+
+    def recall(self, project: str, proof: bytes) -> tuple[str, StoredRows] | None:
+        """Return user id and rows of the remembered login, if the proof is the one remembered."""
+
+        def read(connection: sqlite3.Connection) -> tuple[str, StoredRows] | None:
+            meta = _read_meta(connection)
+            wanted = meta.get("proof", "")
+            if meta.get("project") != project or not hmac.compare_digest(proof.hex(), wanted):
+                return None
+            return meta["user_id"], _read_rows(connection, meta)
+
+        return self._guarded(read)
+
+    def remember(self, salt: bytes, proof: bytes) -> None:
+        """Keep what ``recall`` needs to recognise the login of the user whose rows these are."""
+        login = (("salt", salt.hex()), ("proof", proof.hex()))
+        with self._transaction("written") as connection:
+            connection.executemany("insert or replace into meta values (?, ?)", login)
+
+    def commit(self, commit: Commit) -> None:
+        """Store rows and cursor together, or nothing."""
+        cursor = [("scope", commit.scope), ("epoch", commit.epoch), ("n", str(commit.n))]
+        if commit.as_of is not None:
+            cursor.append(("as_of", commit.as_of))
+        rows = [(table, row_id, _render(row)) for table, row_id, row in commit.upserts]
+        with self._transaction("written") as connection:
+            if commit.replace:
+                connection.execute("delete from rows")
+            if commit.removes:
+                connection.executemany(
+                    "delete from rows where table_name = ? and row_id = ?", commit.removes
+                )
+            connection.executemany("insert or replace into rows values (?, ?, ?)", rows)
+            connection.executemany("insert or replace into meta values (?, ?)", cursor)
+
+    def purge(self) -> None:
+        """Erase rows, cursor and scope."""
+        with self._transaction("erased") as connection:
+            connection.execute("delete from rows")
+            marks = ", ".join("?" * len(CURSOR_KEYS))
+            connection.execute(f"delete from meta where key in ({marks})", CURSOR_KEYS)
+
+    def close(self) -> None:
+        """Release the file and its lock."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # Private.
+
+    def database(self) -> sqlite3.Connection:
+        """Return the open connection, for the outbox, which is kept in the same file.
+
+        Raises:
+            StoreError: The file is not open.
+        """
+        return self._opened()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=0.2, isolation_level=None)
+        try:
+            connection.execute("pragma locking_mode = exclusive")
+            if complaint := complaint_about(connection):
+                raise StoreUnusableError(
+                    f"The store {self._path} {complaint}: give this portal its own file"
+                )
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = normal")
+            connection.execute("pragma secure_delete = on")
+            connection.execute("begin exclusive")
+            create_schema(connection)
+            connection.execute("commit")
+        except (sqlite3.Error, StoreError):
+            connection.close()
+            raise
+        return connection
+
+    def _open_for(self, connection: sqlite3.Connection, owner: dict[str, str]) -> StoredRows:
+        meta = _read_meta(connection)
+        if all(meta.get(key) == value for key, value in owner.items()):
+            return _read_rows(connection, meta)
+        with self._transaction("erased") as writing:
+            writing.execute("delete from rows")
+            writing.execute("delete from meta")
+            writing.executemany("insert into meta values (?, ?)", list(owner.items()))
+        return StoredRows()
+
+    def _guarded(self, read: Callable[[sqlite3.Connection], _ResultT]) -> _ResultT:
+        """Read; when the file turns out to be damaged, begin anew and read that."""
+        self.lock()
+        try:
+            return read(self._opened())
+        except (sqlite3.DatabaseError, ValueError, KeyError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and not _is_damage(error):
+                self.close()
+                raise self._translate(error) from error
+            self._begin_anew()
+            return read(self._opened())
+
+    def _begin_anew(self) -> None:
+        """Put a damaged file aside, complete, and begin an empty one."""
+        self.close()
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        logger.error("The store %s is damaged; it is kept as %s", self._path.name, aside.name)
+        try:
+            for suffix in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._path.replace(aside)
+            self._connection = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            raise self._translate(error) from error
+
+    @contextmanager
+    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
+        connection = self._opened()
+        try:
+            connection.execute("begin immediate")
+            yield connection
+            connection.execute("commit")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            raise StoreError(
+                f"The store {self._path.name} could not be {doing}: {error}"
+            ) from error
+        except BaseException:
+            connection.execute("rollback")
+            raise
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"The store {self._path.name} is not open")
+        return self._connection
+
+    def _translate(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            return StoreLockedError(
+                f"The store {self._path} is in use by another process or portal: close that one,"
+                " or give this portal its own file"
+            )
+        return StoreUnusableError(
+            f"The store {self._path} cannot be used ({error}): give another path, make the folder"
+            " writable, or delete the file; the rows are read from the server again",
+            path=str(self._path),
+        )
+
+
+def _read_meta(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("select key, value from meta").fetchall())
+
+
+def _read_rows(connection: sqlite3.Connection, meta: dict[str, str]) -> StoredRows:
+    if "scope" not in meta:
+        return StoredRows()
+    tables: dict[str, dict[str, Row]] = {}
+    parse = from_json  # twice as fast as json.loads
+    for (table,) in connection.execute("select distinct table_name from rows").fetchall():
+        found = connection.execute("select row_id, body from rows where table_name = ?", (table,))
+        tables[table] = {row_id: parse(body) for row_id, body in found}
+    return StoredRows(meta["scope"], meta["epoch"], int(meta["n"]), tables, meta.get("as_of"))
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def _render(row: Row) -> str:
+    return _encode(row)

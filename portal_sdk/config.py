@@ -1,0 +1,115 @@
+"""Every limit and duration of the SDK, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import get_args
+from urllib.parse import urlsplit
+
+from portal_sdk.errors import ConfigurationError
+from portal_sdk.types import DoorbellKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalConfig:
+    """Durations in seconds and sizes of one portal; the defaults suit a normal network.
+
+    Raises:
+        ConfigurationError: A value is not finite or not positive.
+    """
+
+    verify_interval_s: float = 30.0
+    """The database must have answered within this time for the portal to be live."""
+    request_timeout_s: float = 10.0
+    """One database or auth request, from sending to the whole answer."""
+    join_timeout_s: float = 20.0
+    """Opening the socket and joining; a cold server takes up to 15 s."""
+    heartbeat_interval_s: float = 20.0
+    """Silence on the socket before it is asked for a sign of life (server limit: 60 s)."""
+    heartbeat_timeout_s: float = 10.0
+    """Wait for that sign of life before the socket is thrown away."""
+    ring_grace_s: float = 2.0
+    """A ring may be this late behind its change before the doorbell counts as deaf."""
+    lag_grace_s: float = 1.0
+    """A known change may stay unread this long before ``live`` is given up."""
+    poll_interval_s: float = 2.0
+    """Pause between reads while no socket can be had."""
+    poll_after_failures: int = 2
+    """Failed socket attempts in a row before polling starts."""
+    doorbells: tuple[DoorbellKind, ...] = ("broadcast", "postgres_changes")
+    """Doorbells to use, best first; empty means that the database is only polled."""
+    doorbell_return_s: float = 300.0
+    """Pause before a better doorbell that did not work is tried again; it grows."""
+    backoff_base_s: float = 0.1
+    """Largest wait before the first retry; it grows fourfold with each failure."""
+    backoff_cap_s: float = 4.0
+    """Largest wait before any retry."""
+    stable_after_s: float = 10.0
+    """A connection this old resets the back-off."""
+    rate_limit_wait_s: float = 30.0
+    """Wait after the server complained about a rate limit."""
+    pull_limit: int = 500
+    """Changes asked for in one read, 1 to 5000."""
+    queue_capacity: int = 10_000
+    """Changes kept for one subscriber that does not keep up."""
+    max_frame_bytes: int = 16 * 1024 * 1024
+    """Largest socket frame accepted."""
+    close_timeout_s: float = 2.0
+    """Wait for sockets and callbacks when the portal is closed."""
+
+    def __post_init__(self) -> None:
+        known = get_args(DoorbellKind)
+        if len(set(self.doorbells)) != len(self.doorbells) or not set(self.doorbells) <= set(known):
+            raise ConfigurationError(
+                f"doorbells must be different ones of {', '.join(known)}", setting="doorbells"
+            )
+        for field in dataclasses.fields(self):
+            if field.name == "doorbells":
+                continue
+            value = getattr(self, field.name)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+                raise ConfigurationError(
+                    f"{field.name} must be a positive number, not {value!r}", setting=field.name
+                )
+        if self.pull_limit > 5000:
+            raise ConfigurationError("pull_limit must be at most 5000", setting="pull_limit")
+
+
+def parse_project_url(url: str) -> str:
+    """Return the project's base URL without a trailing slash.
+
+    Raises:
+        ConfigurationError: Not an http(s) URL with a host, or it contains a query or user.
+    """
+    advice = "give the project URL, such as http://127.0.0.1:54321 or https://<ref>.supabase.co"
+    if not isinstance(url, str) or not url.strip():
+        raise ConfigurationError(f"The project URL is empty; {advice}")
+    try:
+        parts = urlsplit(url.strip())
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"The project URL is malformed; {advice}") from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError(f"The project URL must start with http:// or https://; {advice}")
+    if parts.query or parts.fragment or parts.username:
+        raise ConfigurationError(f"The project URL must be plain; {advice}")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def check_api_key(key: str) -> str:
+    """Return the key, refused when it cannot be one a customer's app may hold.
+
+    Raises:
+        ConfigurationError: Empty, with white space, or a secret key.
+    """
+    advice = "use the project's publishable (or anon) key"
+    if not isinstance(key, str) or not key.strip():
+        raise ConfigurationError(f"The API key is empty; {advice}")
+    key = key.strip()
+    if not key.isascii() or any(character.isspace() for character in key):
+        raise ConfigurationError(f"The API key is malformed; {advice}")
+    if key.startswith("sb_secret_"):
+        raise ConfigurationError(f"A secret key must never be in a customer's app; {advice}")
+    return key

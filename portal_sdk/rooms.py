@@ -1,0 +1,424 @@
+"""Rooms: presence and broadcast on private channels. Not durable, at most once, and quick."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, overload
+
+from pydantic import BaseModel, ValidationError
+
+from portal_sdk._core.presence import Member, PresenceChange, PresenceRoster
+from portal_sdk._core.typing import TypingRoster
+from portal_sdk._runtime.delivery import Stream, Subscribers
+from portal_sdk._runtime.room import RoomRunner
+from portal_sdk._runtime.room_hub import RoomHub
+from portal_sdk._runtime.room_link import RoomOptions
+from portal_sdk.errors import (
+    BroadcastRefusedError,
+    BroadcastTimeoutError,
+    ChannelError,
+    ConfigurationError,
+    JoinRejectedError,
+    PortalError,
+    StateError,
+)
+from portal_sdk.types import Row
+
+logger = logging.getLogger("portal_sdk.rooms")
+ROOM_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+TYPING_EVENT = "typing"
+TYPING_EXPIRY_S = 5.0
+TYPING_PAUSE_S = 2.0
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+PayloadT_co = TypeVar("PayloadT_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast(Generic[PayloadT_co]):
+    """One message of a broadcast room.
+
+    Attributes:
+        event: The name it was sent under.
+        payload: A dict, or the pydantic model given to ``events``.
+    """
+
+    event: str
+    payload: PayloadT_co
+
+
+class _Room:
+    """What presence and broadcast have in common: joining, and joining again."""
+
+    def __init__(self, hub: RoomHub, options: RoomOptions, name: str) -> None:
+        self._hub = hub
+        self._name = name
+        self._runner: RoomRunner = hub.create(options, self)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_ready = asyncio.Event()
+        self._is_entered = False
+        self._refusal: PortalError | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the room."""
+        return self._name
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the room is joined now; False while it is being joined again."""
+        return self._runner.is_joined
+
+    async def __aenter__(self) -> Self:
+        if self._is_entered:
+            raise StateError("A room is entered once; make a new one")
+        self._is_entered = True
+        self._runner.start()
+        try:
+            async with asyncio.timeout(self._hub.config.join_timeout_s):
+                await self._is_ready.wait()
+        except TimeoutError:
+            await self.close()
+            cause = self._runner.last_error
+            raise ChannelError(
+                f"The room {self._name} could not be joined in time: {cause or 'no answer'}",
+                room=self._name,
+            ) from cause
+        except BaseException:
+            await self.close()
+            raise
+        if self._refusal is not None:
+            await self.close()
+            raise self._refusal
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Leave the room; streams end. Calling it twice is harmless."""
+        await self._runner.close()
+
+    # Told by the runner.
+
+    def joined(self) -> None:
+        """The room is joined."""
+        self._is_ready.set()
+
+    def lost(self, error: PortalError) -> None:
+        """The room is not joined now."""
+        if isinstance(error, JoinRejectedError) and not self._is_ready.is_set():
+            self._refusal = error
+            self._is_ready.set()
+
+    def doubted(self) -> None:
+        """Something was missed; nothing here is durable anyway."""
+
+    def presence(self, event: str, payload: Row) -> None:
+        """Not for this room."""
+
+    def broadcast(self, event: str, payload: Row) -> None:
+        """Not for this room."""
+
+    def change(self, payload: Row) -> None:
+        """Not for this room."""
+
+
+class PresenceRoom(_Room):
+    """Who is in a room now. Made by ``portal.presence``; use it as an async context manager.
+
+    The own entry is repeated after every reconnection, within the server's limit of five calls in
+    30 seconds. While the connection is away ``is_joined`` is False and the members are as last
+    seen; after it is back, whoever left meanwhile is reported as ``left``.
+    """
+
+    def __init__(self, hub: RoomHub, topic: str, name: str, key: str, meta: Row | None) -> None:
+        super().__init__(hub, RoomOptions(topic=topic, presence_key=key), name)
+        self._roster = PresenceRoster()
+        self._key = key
+        self._meta = None if meta is None else _check_object(meta, "meta")
+        self._changes: Subscribers[PresenceChange] = Subscribers(
+            hub.config.queue_capacity, self._tasks
+        )
+
+    async def __aenter__(self) -> Self:
+        self._runner.track(self._meta)
+        return await super().__aenter__()
+
+    @property
+    def key(self) -> str:
+        """The key of our own entry."""
+        return self._key
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """Everyone in the room by key, ourselves included; a copy."""
+        return self._roster.members
+
+    def changes(self) -> Stream[PresenceChange]:
+        """Return an async iterator over everyone who comes, changes and goes from now on."""
+        return self._changes.stream()
+
+    def update(self, meta: Row | None) -> None:
+        """Say something else about ourselves; None leaves the list without leaving the room.
+
+        Only the newest word counts: calls within the server's limit are sent at once, later ones
+        as soon as it allows.
+
+        Raises:
+            ConfigurationError: Not an object of JSON values.
+        """
+        self._runner.track(None if meta is None else _check_object(meta, "meta"))
+
+    async def close(self) -> None:
+        """Leave the room; streams end."""
+        await super().close()
+        self._changes.close()
+
+    def joined(self) -> None:
+        """Wait for the state, which follows the join."""
+
+    def presence(self, event: str, payload: Row) -> None:
+        """Merge a presence frame."""
+        if event == "presence_state":
+            changes = self._roster.take_state(payload)
+            self._is_ready.set()
+        else:
+            changes = self._roster.take_diff(payload)
+        for change in changes:
+            self._changes.push(change)
+
+
+class BroadcastRoom(_Room):
+    """Quick messages between the devices in a room. Made by ``portal.broadcast``.
+
+    At most once and not stored: what must not be lost belongs into a table.
+    """
+
+    def __init__(
+        self, hub: RoomHub, topic: str, name: str, key: str, *, hears_self: bool = False
+    ) -> None:
+        options = RoomOptions(topic=topic, sends_ack=True, hears_self=hears_self)
+        super().__init__(hub, options, name)
+        self._key = key
+        self._streams: list[_TypedStreams] = []
+        self._typing: TypingIndicator | None = None
+
+    async def send(
+        self, event: str, payload: Row | BaseModel | None = None, *, timeout_s: float = 5.0
+    ) -> None:
+        """Send a message to everyone else in the room, and wait for the server's receipt.
+
+        Args:
+            event: Name of the message.
+            payload: A JSON object or a pydantic model; None is an empty object.
+            timeout_s: Seconds to wait for the receipt.
+
+        Raises:
+            ConfigurationError: The payload is not a JSON object.
+            ChannelClosedError: The room is not joined at this moment; nothing was sent.
+            BroadcastRefusedError: The server did not take it, for example because of its size.
+            BroadcastTimeoutError: No receipt in time; it may have been delivered.
+            ConnectionLostError: The socket broke; it may have been delivered.
+
+        Cancellation:
+            Safe; the message may have been delivered.
+        """
+        if not isinstance(event, str) or not event:
+            raise ConfigurationError("event must be a text that is not empty")
+        body = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
+        frame = {"type": "broadcast", "event": event, "payload": _check_object(body or {}, event)}
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await self._runner.ask("broadcast", frame)
+        except TimeoutError:
+            raise BroadcastTimeoutError(
+                f"No receipt for {event} within {timeout_s:g} s; it may have been delivered",
+                room=self._name,
+            ) from None
+        if answer.get("status") != "ok":
+            reason = str(answer.get("response") or "no reason given")
+            raise BroadcastRefusedError(
+                f"The server refused {event}: {reason}", room=self._name, reason=reason
+            )
+
+    @overload
+    def events(self, event: str | None = None) -> Stream[Broadcast[Row]]: ...
+    @overload
+    def events(self, event: str | None, model: type[ModelT]) -> Stream[Broadcast[ModelT]]: ...
+    def events(
+        self, event: str | None = None, model: type[BaseModel] | None = None
+    ) -> Stream[Broadcast[Any]]:
+        """Return an async iterator over the messages from now on.
+
+        Args:
+            event: Only messages of this name; None gives all.
+            model: Pydantic model of the payloads; a payload that does not fit is skipped and
+                counted in the log, because any member of the room may send anything.
+        """
+        subscribers: Subscribers[Broadcast[Any]] = Subscribers(
+            self._hub.config.queue_capacity, self._tasks
+        )
+        self._streams.append(_TypedStreams(event, model, subscribers))
+        return subscribers.stream()
+
+    def typing(self) -> TypingIndicator:
+        """Return the room's typing indicator; always the same one."""
+        if self._typing is None:
+            self._typing = TypingIndicator(self, self._key)
+        return self._typing
+
+    async def close(self) -> None:
+        """Leave the room; streams end."""
+        await super().close()
+        for typed in self._streams:
+            typed.subscribers.close()
+        if self._typing is not None:
+            self._typing.close()
+
+    def broadcast(self, event: str, payload: Row) -> None:
+        """Hand a message to the streams that want it."""
+        self._streams = [typed for typed in self._streams if typed.subscribers]
+        if self._typing is not None and event == TYPING_EVENT:
+            self._typing.take(payload)
+        for typed in self._streams:
+            typed.take(event, payload)
+
+
+class TypingIndicator:
+    """Who is typing in a broadcast room; marks expire by themselves after 5 seconds.
+
+    Everybody in the room can say anything, so this is a hint for people, not a fact.
+    """
+
+    def __init__(self, room: BroadcastRoom, key: str) -> None:
+        self._room = room
+        self._key = key
+        self._roster = TypingRoster(TYPING_EXPIRY_S)
+        self._sent_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._changes: Subscribers[frozenset[str]] = Subscribers(
+            64, self._tasks, forget_oldest=True
+        )
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of everyone else who is typing now."""
+        return self._roster.keys
+
+    def changes(self) -> Stream[frozenset[str]]:
+        """Return an async iterator over ``keys`` from now on."""
+        return self._changes.stream()
+
+    async def touch(self) -> None:
+        """Say that the user is typing; call it on every keystroke, it sends every 2 seconds.
+
+        Raises:
+            ChannelClosedError: The room is not joined at this moment.
+            BroadcastTimeoutError, ConnectionLostError: As for ``send``.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._sent_at is not None and now - self._sent_at < TYPING_PAUSE_S:
+            return
+        self._sent_at = now
+        await self._send(is_typing=True)
+
+    async def stop(self) -> None:
+        """Say that the user stopped typing, for example because the message was sent."""
+        self._sent_at = None
+        await self._send(is_typing=False)
+
+    def take(self, payload: Row) -> None:
+        """Take a mark of somebody in."""
+        key, is_typing = payload.get("key"), payload.get("is_typing")
+        if isinstance(key, str) and isinstance(is_typing, bool):
+            now = asyncio.get_running_loop().time()
+            self._tell(has_changed=self._roster.mark(key, now, is_typing=is_typing))
+
+    def close(self) -> None:
+        """Forget everything; streams end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._changes.close()
+
+    async def _send(self, *, is_typing: bool) -> None:
+        await self._room.send(TYPING_EVENT, {"key": self._key, "is_typing": is_typing})
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        self._tell(has_changed=self._roster.expire(now))
+
+    def _tell(self, *, has_changed: bool) -> None:
+        if has_changed:
+            self._changes.push(self._roster.keys)
+        deadline = self._roster.next_deadline()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+
+@dataclass(frozen=True, slots=True)
+class _TypedStreams:
+    event: str | None
+    model: type[BaseModel] | None
+    subscribers: Subscribers[Broadcast[Any]]
+
+    def take(self, event: str, payload: Row) -> None:
+        if self.event is not None and event != self.event:
+            return
+        value: Any = payload
+        if self.model is not None:
+            try:
+                value = self.model.model_validate(payload)
+            except ValidationError:
+                logger.warning("A broadcast did not fit %s; skipped", self.model.__name__)
+                return
+        self.subscribers.push(Broadcast(event, value))
+
+
+def check_room_name(name: object) -> str:
+    """Return the room name.
+
+    Raises:
+        ConfigurationError: Not 1 to 64 letters, digits, dots, dashes or underscores.
+    """
+    if not isinstance(name, str) or not ROOM_NAME.fullmatch(name):
+        raise ConfigurationError(
+            "A room name has 1 to 64 letters, digits, dots, dashes or underscores"
+        )
+    return name
+
+
+def _check_object(value: Any, name: str) -> Row:
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{name} must be an object of JSON values")
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name} must hold JSON values only: {error}") from error
+    return dict(value)
+
+
+__all__ = [
+    "Broadcast",
+    "BroadcastRoom",
+    "Member",
+    "PresenceChange",
+    "PresenceRoom",
+    "TypingIndicator",
+    "check_room_name",
+]

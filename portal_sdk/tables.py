@@ -1,0 +1,202 @@
+"""Live tables: typed, always the newest state the portal knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar, cast
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from portal_sdk._core.replica import RowChange
+from portal_sdk._runtime.delivery import Stream, Subscribers
+from portal_sdk.models import Customer, LoyaltyTransaction, Message, PortalModel
+from portal_sdk.types import Change, ChangeSource, Row
+
+RecordT = TypeVar("RecordT", bound=PortalModel)
+CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
+
+
+class RowSource(Protocol):
+    """Every row to show, by table and id."""
+
+    @property
+    def tables(self) -> Mapping[str, Mapping[str, Row]]:
+        """The rows; a live view."""
+        ...
+
+
+class LiveTable(Generic[RecordT]):
+    """The customer's rows of one table, kept current by the portal.
+
+    Reading never waits and never fails on a lost connection; ``portal.status`` says how fresh
+    the rows are. Iteration gives records, in no particular order.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: type[RecordT],
+        replica: Callable[[], RowSource],
+        subscribers: Subscribers[Change[RecordT]],
+    ) -> None:
+        self._name = name
+        self._model = model
+        self._replica = replica
+        self._subscribers = subscribers
+        self._records: dict[str, tuple[Row, RecordT]] = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the table in the database."""
+        return self._name
+
+    def __getitem__(self, row_id: str | UUID) -> RecordT:
+        key = str(row_id)
+        return self._to_record(key, self._rows()[key])
+
+    def __contains__(self, row_id: object) -> bool:
+        return str(row_id) in self._rows()
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    def __iter__(self) -> Iterator[RecordT]:
+        return iter([self._to_record(row_id, row) for row_id, row in self._rows().items()])
+
+    def get(self, row_id: str | UUID) -> RecordT | None:
+        """Return the record, or None if this customer has no such row."""
+        row = self._rows().get(str(row_id))
+        return None if row is None else self._to_record(str(row_id), row)
+
+    def where(self, **equals: Any) -> list[RecordT]:
+        """Return the records whose columns equal all the given values.
+
+        Args:
+            equals: Column names and values, compared with the model's types.
+        """
+        return [
+            record
+            for record in self
+            if all(_MISSING is not (value := getattr(record, column, _MISSING)) and value == wanted
+                   for column, wanted in equals.items())
+        ]  # fmt: skip
+
+    def changes(self) -> Stream[Change[RecordT]]:
+        """Return an async iterator over every change from now on.
+
+        Raises (while iterating):
+            SlowConsumerError: The reader fell ``queue_capacity`` changes behind.
+
+        Cancellation:
+            Safe; no change is lost.
+        """
+        return self._subscribers.stream()
+
+    def on_insert(self, callback: CallbackT) -> CallbackT:
+        """Call ``callback(record)`` for each new row. Usable as a decorator.
+
+        An async function runs in the event loop; a plain one in a thread of its own, so that it
+        may block without harming anybody else. Calls of one callback never overlap.
+        """
+        self._subscribers.add_callback(
+            callback, lambda change: (change.record,) if change.kind == "insert" else None
+        )
+        return callback
+
+    def on_update(self, callback: CallbackT) -> CallbackT:
+        """Call ``callback(record, previous)`` for each changed row."""
+        self._subscribers.add_callback(
+            callback,
+            lambda change: (change.record, change.previous) if change.kind == "update" else None,
+        )
+        return callback
+
+    def on_delete(self, callback: CallbackT) -> CallbackT:
+        """Call ``callback(record)`` with the last seen record of each row that left."""
+        self._subscribers.add_callback(
+            callback, lambda change: (change.record,) if change.kind == "delete" else None
+        )
+        return callback
+
+    # For the portal.
+
+    @property
+    def subscribers(self) -> Subscribers[Change[RecordT]]:
+        """Whoever listens to this table."""
+        return self._subscribers
+
+    def has_subscribers(self) -> bool:
+        """Return whether anyone listens to this table."""
+        return bool(self._subscribers)
+
+    def to_change(self, change: RowChange, source: ChangeSource) -> Change[RecordT]:
+        """Return the typed form of a row change."""
+        previous = None
+        if change.previous is not None:
+            previous = self._to_record(change.row_id, change.previous)
+        record = self._to_record(change.row_id, change.row)
+        committed_at = None
+        if change.committed_at is not None:
+            committed_at = datetime.fromisoformat(change.committed_at)
+        return Change(self._name, change.kind, record, previous, source, change.n, committed_at)
+
+    def deliver(self, change: Change[Any]) -> None:
+        """Hand a change to this table's subscribers."""
+        self._subscribers.push(change)
+
+    def forget(self, row_id: str) -> None:
+        """Drop the cached record of a row that left."""
+        self._records.pop(row_id, None)
+
+    def close(self) -> None:
+        """End every stream of this table."""
+        self._subscribers.close()
+
+    def _rows(self) -> Mapping[str, Row]:
+        return self._replica().tables.get(self._name, {})
+
+    def _to_record(self, row_id: str, row: Row) -> RecordT:
+        cached = self._records.get(row_id)
+        if cached is not None and cached[0] is row:
+            return cached[1]
+        try:
+            record = self._model.model_validate(row)
+        except ValidationError:
+            # An older or newer database must not hide a row: show the values as they came.
+            record = cast("RecordT", self._model.model_construct(None, **row))
+        self._records[row_id] = (row, record)
+        return record
+
+
+class MessageTable(LiveTable[Message]):
+    """The thread between the customer and the staff."""
+
+    @property
+    def unread_count(self) -> int:
+        """Messages from staff that the customer has not read."""
+        rows = self._rows().values()
+        return sum(row.get("sender") == "staff" and row.get("read_at") is None for row in rows)
+
+
+class LoyaltyTable(LiveTable[LoyaltyTransaction]):
+    """The customer's points ledger."""
+
+    @property
+    def balance(self) -> int:
+        """Points after the latest entry; 0 without entries."""
+        latest = max(self, key=lambda entry: entry.entry_no, default=None)
+        return 0 if latest is None else latest.balance_after
+
+
+class ProfileTable(LiveTable[Customer]):
+    """The customer's own record, as a table of one row."""
+
+    @property
+    def record(self) -> Customer | None:
+        """The customer, or None before the first snapshot."""
+        return next(iter(self), None)
+
+
+_MISSING = object()

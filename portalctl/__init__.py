@@ -1,0 +1,1 @@
+"""The command line: start the stack, replay a working day, look after a project."""

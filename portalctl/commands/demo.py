@@ -1,0 +1,93 @@
+"""`portalctl demo`: replay a working day through the whole product and count every change."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from portalctl import console
+from portalctl.exits import ExitCode
+
+if TYPE_CHECKING:
+    from portalctl.demo.report import DemoResult
+    from portalctl.demo.runner import DemoOptions
+
+_DEFAULT_SECONDS = 18.0
+
+
+def register(app: typer.Typer) -> None:
+    """Mount the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    *,
+    actions: Annotated[
+        int | None,
+        typer.Option(min=10, help="Replay only the first N staff actions of the day."),
+    ] = None,
+    seconds: Annotated[
+        float,
+        typer.Option(min=1, max=3600, help="How long the whole recorded day takes in the replay."),
+    ] = _DEFAULT_SECONDS,
+    day: Annotated[
+        Path | None, typer.Option(help="Another recorded day, as JSON lines.", show_default=False)
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="End with one JSON object on standard output, for machines."),
+    ] = False,
+) -> None:
+    """Replay a working day: 5 staff, 25 customers, one cut of every socket; count every change.
+
+    Starts a stack and a CRM service of its own on free ports and stops them at the end. Exits with
+    1 if anything was lost, duplicated, out of order or leaked, or a portal is not live at the end.
+    """
+    from portalctl.demo.day import default_day_path, load_day  # noqa: PLC0415 - see commands/__init__
+
+    whole = load_day(day or default_day_path())
+    recorded = whole[:actions]
+    share = recorded[-1].at_s / max(whole[-1].at_s, 1.0)
+
+    from portalctl.demo.report import write_problems, write_summary  # noqa: PLC0415
+    from portalctl.demo.runner import DemoOptions  # noqa: PLC0415
+
+    result = _run(DemoOptions(recorded, replay_s=seconds * share))
+    if as_json:
+        console.write_json(result.as_json())
+    else:
+        write_summary(result, console.stdout())
+    write_problems(result, console.stderr())
+    if not result.passed:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def _run(options: DemoOptions) -> DemoResult:
+    """Run the demo on an event loop of its own; the first Ctrl-C or SIGTERM stops it in order."""
+    import uvloop  # noqa: PLC0415 - not on every platform, and not needed for --help
+
+    from portalctl.demo.runner import run_demo  # noqa: PLC0415
+
+    async def main() -> DemoResult:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(run_demo(options, console.stderr()))
+
+        def stop() -> None:
+            # Once: a second one would interrupt the stopping, and leave servers behind.
+            if not task.cancelling():
+                console.stderr().print("demo: stopping …")
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        return await task
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main())
+    except asyncio.CancelledError:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None

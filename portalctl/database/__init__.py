@@ -1,0 +1,1 @@
+"""What the command line does with a database: migrations, security snapshots, drift and reports."""

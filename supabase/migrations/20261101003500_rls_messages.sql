@@ -1,0 +1,33 @@
+-- Purpose: who may do what on messages: grants and policies, as in rls_policies/.
+-- Tables:  public.messages.
+-- Locks:   access exclusive on them, for an instant; they are empty.
+-- Undo:    drop the policies named below and revoke all on the tables from authenticated and service_role.
+set lock_timeout = '2s';
+set statement_timeout = '60s';
+
+-- messages: Staff and the customer read the thread and write to it; each marks the other side's messages as read. Nobody edits a body.
+grant select on public.messages to authenticated;
+grant insert (id, customer_id, sender, sender_id, sender_name, body, read_at, created_at, updated_at, version) on public.messages to authenticated;
+grant update (read_at, created_at, updated_at, version) on public.messages to authenticated;
+grant select, insert, update on public.messages to service_role;
+
+create policy "staff read every message, a customer the own thread" on public.messages
+for select to authenticated
+using (
+    (select private.is_staff()) or (customer_id = (select private.my_customer_id()) and deleted_at is null)
+);
+
+create policy "staff write to every customer, a customer to the own thread" on public.messages
+for insert to authenticated
+with check (
+    ((select private.is_staff()) and sender = 'staff') or (customer_id = (select private.my_customer_id()) and sender = 'customer')
+);
+
+create policy "the receiver marks a message as read" on public.messages
+for update to authenticated
+using (
+    ((select private.is_staff()) and sender = 'customer') or (customer_id = (select private.my_customer_id()) and sender = 'staff' and deleted_at is null)
+)
+with check (
+    ((select private.is_staff()) and sender = 'customer') or (customer_id = (select private.my_customer_id()) and sender = 'staff')
+);

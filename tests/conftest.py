@@ -1,0 +1,110 @@
+"""Fixtures that every test may use; nothing about the product's domain lives here."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.cluster import BARE, MIGRATED, SEEDED, Database, TestCluster
+
+if TYPE_CHECKING:
+    from tests.support.stack_thread import StackThread
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("portal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("portal")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Fail the run if a child process outlives the fixtures that started it."""
+    yield
+    left = [
+        pid
+        for listing in Path("/proc/self/task").glob("*/children")
+        for pid in listing.read_text().split()
+    ]
+    assert left == [], f"child processes left: {left}"
+
+
+@pytest.fixture(autouse=True)
+def no_task_left(request: pytest.FixtureRequest) -> None:
+    """Fail an async test that leaves tasks behind, after its other fixtures are gone."""
+    function = getattr(request, "function", None)
+    if function is not None and inspect.iscoroutinefunction(inspect.unwrap(function)):
+        request.getfixturevalue("_task_check")
+
+
+@pytest.fixture
+async def _task_check() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = [
+        repr(task)
+        for task in asyncio.all_tasks() - before - {asyncio.current_task()}
+        if not task.done()
+    ]
+    assert left == [], "tasks left by the test:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[TestCluster]:
+    """The PostgreSQL cluster of this test run."""
+    with TestCluster() as made:
+        yield made
+
+
+def _clone(
+    cluster: TestCluster, template: str, request: pytest.FixtureRequest
+) -> Iterator[Database]:
+    database = cluster.clone(template, request.node.name)
+    yield database
+    cluster.drop(database)
+
+
+@pytest.fixture
+def database(cluster: TestCluster, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated and seeded database of this test's own."""
+    yield from _clone(cluster, SEEDED, request)
+
+
+@pytest.fixture
+def empty_database(cluster: TestCluster, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated database without seed data, of this test's own."""
+    yield from _clone(cluster, MIGRATED, request)
+
+
+@pytest.fixture
+def bare_database(cluster: TestCluster, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database with the platform alone (roles, auth, realtime), of this test's own."""
+    yield from _clone(cluster, BARE, request)
+
+
+def _running_stack() -> Iterator[StackThread]:
+    # Imported here: tests of one database or of pure code do not load the servers.
+    from tests.support.stack_thread import StackThread
+
+    made = StackThread()
+    made.start()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[StackThread]:
+    """One running, seeded stack, shared by every test that leaves it as it was."""
+    yield from _running_stack()
+
+
+@pytest.fixture
+def fresh_stack() -> Iterator[StackThread]:
+    """A running, seeded stack of this test's own."""
+    yield from _running_stack()

@@ -1,0 +1,93 @@
+"""The fault matrix against the real stack, for each doorbell: every counter of wrongs is zero."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal_sdk._core.replica import Replica
+from portal_sdk._publisher import Publisher
+from tests.faults import campaign as campaign_module
+from tests.faults.campaign import Campaign
+from tests.faults.proxy import FaultProxy
+
+DOORBELLS: Any = {
+    "automatic": ("broadcast", "postgres_changes"),
+    "broadcast": ("broadcast",),
+    "postgres_changes": ("postgres_changes",),
+    "polling": (),
+}
+SEED = int(os.environ.get("PORTAL_FAULT_SEED", "1"))
+
+
+async def run(
+    account: Any, new_account: Any, folder: Path, name: str, *, faults: int, writes: int, seed: int
+) -> None:
+    async with FaultProxy(account.stack.api_url) as proxy:
+        campaign = Campaign(
+            account, await new_account(), proxy, folder / "portal.db", seed=seed,
+            doorbells=DOORBELLS[name],
+        )  # fmt: skip
+        counters = await campaign.run(fault_count=faults, write_count=writes)
+    assert counters.wrong() == {}, (seed, counters.details)
+    assert counters.faults >= faults
+    assert counters.changes_seen > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("doorbells", DOORBELLS)
+async def test_no_fault_loses_repeats_reorders_or_leaks(
+    account: Any, new_account: Any, tmp_path: Path, doorbells: str
+) -> None:
+    """A short run for each doorbell."""
+    await run(account, new_account, tmp_path, doorbells, faults=15, writes=300, seed=SEED)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("doorbells", DOORBELLS)
+async def test_a_thousand_faults_and_twenty_thousand_changes(
+    account: Any, new_account: Any, tmp_path: Path, doorbells: str
+) -> None:
+    """The long run: 4 x 300 faults and 4 x 5,500 writes."""
+    await run(account, new_account, tmp_path, doorbells, faults=300, writes=5_500, seed=SEED)
+
+
+PLANTED: Any = {
+    "forgets a removal": ("_remove", "lost"),
+    "hands a change out twice": ("_publish", "applied_twice"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", PLANTED)
+async def test_the_matrix_notices_a_portal_that_is_wrong(
+    account: Any, new_account: Any, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A witness that finds nothing must be able to find something."""
+    method, counter = PLANTED[fault]
+    owner: type = {"_remove": Replica, "_publish": Publisher}[method]
+    broken = _forget if owner is Replica else _twice(Publisher._publish)
+    monkeypatch.setattr(owner, method, broken)
+    monkeypatch.setattr(campaign_module, "STUCK_AFTER_S", 2.0)
+    async with FaultProxy(account.stack.api_url) as proxy:
+        campaign = Campaign(
+            account, await new_account(), proxy, tmp_path / "portal.db", seed=SEED,
+            doorbells=DOORBELLS["automatic"],
+        )  # fmt: skip
+        counters = await campaign.run(fault_count=0, write_count=80)
+    assert counters.wrong()[counter] > 0
+
+
+def _forget(*_arguments: Any) -> None:
+    """Leave the row where it is."""
+
+
+def _twice(publish: Any) -> Any:
+    def both(self: Publisher, *arguments: Any) -> None:
+        publish(self, *arguments)
+        publish(self, *arguments)
+
+    return both

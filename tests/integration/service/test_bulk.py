@@ -1,0 +1,147 @@
+"""Many rows in one request."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.support.crm import assert_problem
+from tests.support.personas import AGENT, MANAGER
+
+
+@pytest.fixture
+def bulk(http, sign_in):
+    async def bulk(kind, items, persona=AGENT, *, atomic=False, **headers):
+        auth = {"Authorization": f"Bearer {sign_in(persona)}", **headers}
+        body = {"items": items, "atomic": atomic}
+        return await http.post(f"/v1/bulk/{kind}", json=body, headers=auth)
+
+    return bulk
+
+
+@pytest.fixture
+async def count(rest):
+    async def count(table, **query):
+        response = await rest.get(f"/{table}", params=query)
+        return len(response.json())
+
+    return count
+
+
+async def test_a_thousand_rows_are_one_request(bulk, count):
+    """Each is reported on, in order, and is there."""
+    mark = uuid4().hex
+    items = [{"name": f"{mark} {n}", "email": f"{n}@example.com"} for n in range(1000)]
+    response = await bulk("customers", items)
+    assert response.status_code == 200
+    document = response.json()
+    assert (document["created"], document["failed"]) == (1000, 0)
+    assert [result["index"] for result in document["results"]] == list(range(1000))
+    assert await count("customers", name=f"like.{mark}*") == 1000
+
+
+async def test_wrong_rows_are_reported_and_the_others_written(bulk, customer, count):
+    """What the service refuses, what the database refuses, and what is good, each by its place."""
+    items = [
+        {"customer_id": str(customer.id), "title": "Good"},
+        {"customer_id": str(customer.id), "title": ""},
+        {"customer_id": str(uuid4()), "title": "Unknown customer"},
+        "not an object",
+        {"customer_id": str(customer.id), "title": "Later", "scheduled_start": "2027-01-01T09:00Z"},
+        {"customer_id": str(customer.id), "title": "Extra", "cost": 1},
+    ]
+    document = (await bulk("jobs", items)).json()
+    codes = [(result["status"], result["code"]) for result in document["results"]]
+    assert codes == [
+        ("created", None),
+        ("failed", "invalid-request"),
+        ("failed", "unknown-reference"),
+        ("failed", "invalid-request"),
+        ("created", None),
+        ("failed", "invalid-request"),
+    ]
+    assert document["results"][1]["errors"][0]["field"] == "item.title"
+    assert await count("jobs", customer_id=f"eq.{customer.id}") == 2
+
+
+@pytest.mark.parametrize("bad", [{"title": "X"}, {"customer_id": str(uuid4()), "title": "X"}])
+async def test_all_or_none_writes_none(bulk, customer, count, bad):
+    """Whoever refuses; every row is reported on."""
+    good = {"customer_id": str(customer.id), "title": "Good"}
+    response = await bulk("jobs", [good, bad], atomic=True)
+    problem = assert_problem(response, 422, "bulk-refused")
+    assert [result["status"] for result in problem["results"]] == ["undone", "failed"]
+    assert await count("jobs", customer_id=f"eq.{customer.id}") == 0
+
+
+async def test_invoices_come_with_their_items(bulk, customer, count):
+    """A draft each, all or nothing per draft."""
+    item = {"description": "A", "unit_price_cents": 5, "quantity": 3}
+    items = [
+        {"customer_id": str(customer.id), "items": [item, item]},
+        {"customer_id": str(uuid4()), "items": [item]},
+    ]
+    document = (await bulk("invoices", items)).json()
+    assert [result["status"] for result in document["results"]] == ["created", "failed"]
+    assert await count("invoices", customer_id=f"eq.{customer.id}", total_cents="eq.30") == 1
+
+
+async def test_points_are_booked_in_order(bulk, customer, count):
+    """Each kind with its sign; an agent's adjustment is refused alone."""
+    own = {"customer_id": str(customer.id)}
+    items = [
+        {**own, "points": 10},
+        {**own, "points": 5, "kind": "bonus"},
+        {**own, "points": 3, "kind": "adjust"},
+        {**own, "points": 4, "kind": "redeem"},
+        {**own, "points": 400, "kind": "redeem"},
+    ]
+    statuses = [result["status"] for result in (await bulk("loyalty", items)).json()["results"]]
+    assert statuses == ["created", "created", "failed", "created", "failed"]
+    assert await count("loyalty_accounts", customer_id=f"eq.{customer.id}", balance="eq.11") == 1
+
+
+async def test_leads_messages_and_calls(bulk, customer, count):
+    """The other kinds."""
+    own = {"customer_id": str(customer.id)}
+    assert (await bulk("leads", [{**own, "score": 3}])).json()["created"] == 1
+    assert (await bulk("messages", [{**own, "body": "A"}, {**own, "body": "B"}])).json()[
+        "created"
+    ] == 2
+    assert (await bulk("calls", [{**own, "direction": "inbound"}])).json()["created"] == 1
+    assert await count("messages", customer_id=f"eq.{customer.id}", sender="eq.staff") == 2
+
+
+async def test_a_repeated_request_has_one_effect(bulk, customer, count):
+    """With a key, and with ids of the client's own."""
+    own = {"customer_id": str(customer.id), "title": "Once"}
+    key = {"Idempotency-Key": str(uuid4())}
+    first = (await bulk("jobs", [own, own], **key)).json()
+    again = (await bulk("jobs", [own, own], **key)).json()
+    assert (first["created"], again["unchanged"]) == (2, 2)
+    assert [r["id"] for r in first["results"]] == [r["id"] for r in again["results"]]
+    named = {**own, "id": str(uuid4())}
+    assert (await bulk("jobs", [named])).json()["created"] == 1
+    assert (await bulk("jobs", [named])).json()["unchanged"] == 1
+    assert await count("jobs", customer_id=f"eq.{customer.id}") == 3
+
+
+async def test_a_key_of_another_bulk_request_is_refused(bulk, customer):
+    """Nothing is written."""
+    own = {"customer_id": str(customer.id), "title": "Once"}
+    key = {"Idempotency-Key": str(uuid4())}
+    assert (await bulk("jobs", [own], **key)).status_code == 200
+    assert_problem(await bulk("jobs", [own, own], **key), 422, "idempotency-key-reused")
+
+
+async def test_the_same_id_twice_is_one_row(bulk, customer):
+    """The second is told that it was there."""
+    own = {"customer_id": str(customer.id), "title": "Once", "id": str(uuid4())}
+    results = (await bulk("jobs", [own, own])).json()["results"]
+    assert {"created"} < {result["status"] for result in results} | {"unchanged"}
+    assert len({result["id"] for result in results}) == 1
+
+
+@pytest.mark.parametrize("items", [[], [{"name": "A"}] * 1001, {"name": "A"}, None])
+async def test_too_many_or_none_are_refused(bulk, items):
+    """One to a thousand."""
+    assert_problem(await bulk("customers", items, MANAGER), 422, "invalid-request")

@@ -1,0 +1,86 @@
+"""Two people edit the same row."""
+
+import asyncio
+
+import pytest
+
+from crm_service.customers.schemas import CustomerUpdate
+from tests.support.crm import assert_problem, stored
+from tests.support.personas import AGENT, MANAGER
+
+
+@pytest.fixture
+def headers(sign_in):
+    return {"Authorization": f"Bearer {sign_in(AGENT)}", "If-Match": '"1"'}
+
+
+async def test_edits_of_different_fields_are_merged(manager, http, customer, headers, rest):
+    """Both changes stay, and the answer says what was kept."""
+    await manager.update_customer(customer.id, CustomerUpdate(phone="1", branch="n"), version=1)
+    path = f"/v1/customers/{customer.id}"
+    response = await http.patch(path, json={"address": "2"}, headers=headers)
+    assert response.status_code == 200
+    assert response.headers["x-merged-fields"] == "branch, phone"
+    assert response.headers["etag"] == '"3"'
+    row = await stored(rest, "customers", customer.id)
+    assert (row["phone"], row["branch"], row["address"]) == ("1", "n", "2")
+
+
+async def test_edits_of_the_same_field_show_both_values(manager, http, customer, headers):
+    """Who, when, from what to what: the caller can decide without another request."""
+    await manager.update_customer(customer.id, CustomerUpdate(phone="1", branch="n"), version=1)
+    path = f"/v1/customers/{customer.id}"
+    body = {"phone": "2", "address": "3"}
+    response = await http.patch(path, json=body, headers=headers)
+    problem = assert_problem(response, 412, "stale-version")
+    (conflict,) = problem["conflicts"]
+    assert conflict.pop("changed_at")
+    assert conflict == {
+        "field": "phone",
+        "yours": "2",
+        "theirs": "1",
+        "base": None,
+        "changed_by": MANAGER.uid,
+    }
+    assert (await manager.get_customer(customer.id)).address is None
+
+
+async def test_the_same_edit_of_both_is_no_conflict(manager, http, customer, headers):
+    """They agree on one field and differ in none."""
+    await manager.update_customer(customer.id, CustomerUpdate(phone="1"), version=1)
+    path = f"/v1/customers/{customer.id}"
+    response = await http.patch(path, json={"phone": "1", "address": "2"}, headers=headers)
+    assert response.status_code == 200
+    assert response.json()["address"] == "2"
+
+
+async def test_a_change_that_was_taken_back_is_no_conflict(manager, http, customer, headers):
+    """What counts is the difference between then and now."""
+    for version, phone in ((1, "1"), (2, None)):
+        await manager.update_customer(customer.id, CustomerUpdate(phone=phone), version=version)
+    path = f"/v1/customers/{customer.id}"
+    response = await http.patch(path, json={"phone": "2"}, headers=headers)
+    assert response.status_code == 200
+    assert response.json()["version"] == 4
+
+
+async def test_a_version_of_the_future_is_refused(http, customer, headers):
+    """It cannot have been seen."""
+    response = await http.patch(
+        f"/v1/customers/{customer.id}", json={"phone": "2"}, headers={**headers, "If-Match": '"9"'}
+    )
+    assert_problem(response, 412, "stale-version")
+
+
+async def test_many_editors_of_different_fields_all_get_in(manager, customer):
+    """Racing merges retry until each has found its place."""
+    fields = ("phone", "address", "branch")
+    await asyncio.gather(
+        *(
+            manager.update_customer(customer.id, CustomerUpdate(**{field: "x"}), version=1)
+            for field in fields
+        )
+    )
+    row = await manager.get_customer(customer.id)
+    assert [getattr(row, field) for field in fields] == ["x", "x", "x"]
+    assert row.version == 4

@@ -1,0 +1,67 @@
+"""Rows leave by soft delete."""
+
+from uuid import uuid4
+
+import pytest
+
+from crm_service.jobs.schemas import JobCreate
+from crm_service.messages.schemas import MessageCreate
+from tests.support.crm import assert_problem
+from tests.support.personas import AGENT
+
+
+@pytest.fixture
+def headers(sign_in):
+    return {"Authorization": f"Bearer {sign_in(AGENT)}"}
+
+
+async def test_a_deleted_job_leaves_the_lists(agent, customer, http, headers):
+    """It is still there for those who ask for the deleted ones; a repeat changes nothing."""
+    job = await agent.create_job(JobCreate(customer_id=customer.id, title="Boiler"))
+    path = f"/v1/jobs/{job.id}"
+    for _ in range(2):
+        response = await http.delete(path, headers=headers)
+        assert response.status_code == 200
+        assert response.json()["deleted_at"]
+        assert response.headers["etag"] == '"2"'
+    query = {"customer_id": str(customer.id)}
+    assert (await http.get("/v1/jobs", params=query, headers=headers)).json()["items"] == []
+    listed = await http.get("/v1/jobs", params={**query, "deleted": "true"}, headers=headers)
+    assert [item["id"] for item in listed.json()["items"]] == [str(job.id)]
+
+
+async def test_a_stale_delete_is_refused(agent, customer, http, headers):
+    """Whoever deletes says what they saw."""
+    job = await agent.create_job(JobCreate(customer_id=customer.id, title="Boiler"))
+    response = await http.delete(f"/v1/jobs/{job.id}", headers={**headers, "If-Match": '"7"'})
+    assert assert_problem(response, 412, "stale-version")["current"]["version"] == 1
+    assert (await agent.get_job(job.id)).deleted_at is None
+
+
+@pytest.mark.parametrize("kind", ["customers", "jobs", "messages", "invoices"])
+async def test_an_unknown_row_is_404(http, headers, kind):
+    """With and without a version."""
+    for more in ({}, {"If-Match": '"1"'}):
+        response = await http.delete(f"/v1/{kind}/{uuid4()}", headers={**headers, **more})
+        assert_problem(response, 404, "not-found")
+
+
+async def test_only_messages_of_staff_are_taken_back(agent, customer, http, headers, rest):
+    """A customer's words are not ours to delete."""
+    sent = await agent.post_message(MessageCreate(customer_id=customer.id, body="Oops"))
+    assert (await http.delete(f"/v1/messages/{sent.id}", headers=headers)).status_code == 200
+    query = {"sender": "eq.customer", "deleted_at": "is.null", "limit": "1"}
+    (theirs,) = (await rest.get("/messages", params=query)).json()
+    response = await http.delete(f"/v1/messages/{theirs['id']}", headers=headers)
+    assert_problem(response, 422, "rule-refused")
+
+
+async def test_a_job_is_moved_to_another_customer(agent, customer, http, headers):
+    """It belongs to the other one afterwards."""
+    job = await agent.create_job(JobCreate(customer_id=customer.id, title="Boiler"))
+    other = "c0000000-0000-4000-8000-000000000002"
+    response = await http.post(
+        f"/v1/jobs/{job.id}/move", json={"customer_id": other}, headers=headers
+    )
+    assert response.status_code == 200
+    assert response.json()["customer_id"] == other

@@ -1,0 +1,151 @@
+"""CSV in and out."""
+
+import csv
+import io
+import json
+from uuid import uuid4
+
+import pytest
+
+from tests.support.crm import assert_problem
+from tests.support.personas import AGENT
+
+
+@pytest.fixture
+def send(http, sign_in):
+    async def send(kind, text, accept="application/json", key=None, **query):
+        headers = {
+            "Authorization": f"Bearer {sign_in(AGENT)}",
+            "Content-Type": "text/csv",
+            "Accept": accept,
+        }
+        if key:
+            headers["Idempotency-Key"] = key
+        content = text if isinstance(text, bytes) else text.encode()
+        return await http.post(
+            f"/v1/imports/{kind}", content=content, params=query, headers=headers
+        )
+
+    return send
+
+
+def counts(response):
+    assert response.status_code == 200, response.text
+    return {
+        name: value for name, value in response.json().items() if isinstance(value, int) and value
+    }
+
+
+async def test_an_import_repeated_writes_only_what_differs(send, rest):
+    """Created, then unchanged, then one line updated and one added."""
+    source = uuid4().hex
+    text = "No;ignored".replace(";", ",") + ",name,email\n"
+    lines = [f"{n},x,{source} {n},{n}@example.com\n" for n in range(1200)]
+    ask = {"key_column": "No", "source": source}
+    assert counts(await send("customers", text + "".join(lines), **ask)) == {
+        "read": 1200,
+        "created": 1200,
+    }
+    assert counts(await send("customers", text + "".join(lines), **ask)) == {
+        "read": 1200,
+        "unchanged": 1200,
+    }
+    lines[7] = f"7,x,{source} seven,7@example.com\n"
+    lines.append(f"1200,x,{source} new,\n")
+    assert counts(await send("customers", text + "".join(lines), **ask)) == {
+        "read": 1201,
+        "created": 1,
+        "updated": 1,
+        "unchanged": 1199,
+    }
+    found = await rest.get("/customers", params={"name": f"eq.{source} seven"})
+    assert [row["version"] for row in found.json()] == [2]
+
+
+async def test_a_dry_run_writes_nothing_and_names_the_wrong_lines(send, rest):
+    """Headers may have other names; each wrong line is told with its place and reason."""
+    mark = uuid4().hex
+    text = f"Full name,E-Mail\n{mark},a@example.com\n,b@example.com\n{mark},nonsense\n{mark}\n"
+    ask = {"map": ["Full name=name", "E-Mail=email"], "key": "once", "dry_run": "true"}
+    document = (await send("customers", text, **ask)).json()
+    assert (document["read"], document["failed"], document["created"]) == (4, 3, 0)
+    assert [problem["line"] for problem in document["problems"]] == [5, 3, 4]
+    assert "email" in document["problems"][2]["detail"]
+    assert (await rest.get("/customers", params={"name": f"eq.{mark}"})).json() == []
+    report = await send("customers", text, accept="text/csv", **ask)
+    assert report.headers["content-type"].startswith("text/csv")
+    assert [row["line"] for row in csv.DictReader(io.StringIO(report.text))] == ["5", "3", "4"]
+
+
+async def test_leads_are_customers_with_a_lead(send, rest):
+    """Both are written, and found again by their key."""
+    source = uuid4().hex
+    text = "id_no,name,score,status,estimated_value_cents\n1,Ada,60,contacted,100\n2,Bob,x,new,\n"
+    ask = {"key_column": "id_no", "source": source}
+    document = (await send("leads", text, **ask)).json()
+    assert (document["created"], document["failed"]) == (1, 1)
+    assert "score" in document["problems"][0]["detail"]
+    moved = text.replace("60,contacted", "70,qualified")
+    assert (await send("leads", moved, **ask)).json()["updated"] == 1
+    found = await rest.get("/leads", params={"score": "eq.70", "status": "eq.qualified"})
+    assert AGENT.uid in {row["assigned_to"] for row in found.json()}
+
+
+async def test_jobs_name_their_customer_by_key(send):
+    """The key of the customers' file of the same source."""
+    ask = {"key_column": "no", "source": uuid4().hex}
+    await send("customers", "no,name\n1,Ada\n", **ask)
+    text = "no,customer_key,title,scheduled_start\n1,1,Boiler,2027-01-01T09:00:00Z\n2,9,Lost,\n"
+    document = (await send("jobs", text, **ask)).json()
+    assert (document["created"], document["failed"]) == (1, 1)
+    assert document["problems"][0]["code"] == "unknown-reference"
+
+
+async def test_progress_is_told_by_events(send):
+    """One per batch, then the report."""
+    text = "name\n" + "".join(f"P {n}\n" for n in range(1100))
+    response = await send("customers", text, accept="text/event-stream", key=str(uuid4()))
+    blocks = [block.split("\n") for block in response.text.strip().split("\n\n")]
+    assert [block[0] for block in blocks] == ["event: progress"] * 3 + ["event: report"]
+    reads = [json.loads(block[1].removeprefix("data: "))["read"] for block in blocks]
+    assert reads == [500, 1000, 1100, 1100]
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("", {}),
+        ("name,name\nA,B\n", {}),
+        ("email\na@example.com\n", {}),
+        ("name\nA\n", {"map": ["nothing=name"]}),
+        ("name\nA\n", {"map": ["name=secret"]}),
+        ("name\nA\n", {"map": ["name"]}),
+        ("name\nA\n", {"key_column": "no"}),
+        (b"name\n\xff\xfe\n", {}),
+        ('name\n"A" B\n', {}),
+    ],
+)
+async def test_wrong_files_are_refused(send, text, query):
+    """One clear problem, nothing written."""
+    response = await send("customers", text, key="k", **query)
+    assert_problem(response, 422, "invalid-request")
+
+
+async def test_lines_without_a_name_for_good_need_a_key(send):
+    """Else a repeat would write everything twice."""
+    problem = assert_problem(await send("customers", "name\nA\n"), 422, "invalid-request")
+    assert "Idempotency-Key" in problem["detail"]
+
+
+async def test_an_export_has_everything_and_runs_nothing(send, http, sign_in):
+    """Every row once; formulas are defused."""
+    mark = uuid4().hex
+    await send("customers", f'name\n"=cmd {mark}"\n', key=mark)
+    headers = {"Authorization": f"Bearer {sign_in(AGENT)}"}
+    response = await http.get("/v1/exports/customers", headers=headers)
+    assert response.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    assert len({row["id"] for row in rows}) == len(rows) > 200
+    assert f"'=cmd {mark}" in {row["name"] for row in rows}
+    for kind in ("leads", "jobs", "invoices", "messages", "calls"):
+        assert (await http.get(f"/v1/exports/{kind}", headers=headers)).status_code == 200

@@ -1,0 +1,140 @@
+"""Repeated creations: one effect, the same answer."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from crm_service.customers.schemas import CustomerCreate, CustomerUpdate
+from crm_service.errors import CrmProblemError
+from crm_service.jobs.schemas import JobCreate, JobSchedule
+from tests.support.crm import assert_problem
+from tests.support.personas import AGENT, MANAGER
+
+
+def bearer(token: str, **headers: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", **headers}
+
+
+async def test_the_same_key_and_body_is_one_customer(http, sign_in):
+    """The second answer is the first one and says that it is a replay."""
+    headers = bearer(sign_in(AGENT), **{"Idempotency-Key": str(uuid4())})
+    first = await http.post("/v1/customers", json={"name": "Once"}, headers=headers)
+    again = await http.post("/v1/customers", json={"name": "Once"}, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+async def test_the_same_key_with_another_body_is_refused(http, sign_in):
+    """A key belongs to one request."""
+    headers = bearer(sign_in(AGENT), **{"Idempotency-Key": str(uuid4())})
+    await http.post("/v1/customers", json={"name": "Once"}, headers=headers)
+    response = await http.post("/v1/customers", json={"name": "Twice"}, headers=headers)
+    assert_problem(response, 422, "idempotency-key-reused")
+
+
+async def test_the_same_key_of_somebody_else_is_another_request(http, sign_in):
+    """Keys are each user's own."""
+    key = str(uuid4())
+    ids = set()
+    for persona in (AGENT, MANAGER):
+        headers = bearer(sign_in(persona), **{"Idempotency-Key": key})
+        response = await http.post("/v1/customers", json={"name": "Once"}, headers=headers)
+        ids.add(response.json()["id"])
+    assert len(ids) == 2
+
+
+async def test_a_repeat_is_recognised_after_the_row_has_moved_on(agent):
+    """A colleague edited the row meanwhile: the repeat gets the row, not a refusal."""
+    body = CustomerCreate(id=uuid4(), name="Before", preferences={"a": 1})
+    await agent.create_customer(body)
+    changed = await agent.update_customer(body.id, CustomerUpdate(name="After"), version=1)
+    assert await agent.create_customer(body) == changed
+
+
+async def test_a_repeated_job_is_recognised_after_it_was_scheduled(agent, customer):
+    """Instants are compared as instants."""
+    body = JobCreate.model_validate(
+        {
+            "id": uuid4(),
+            "customer_id": customer.id,
+            "title": "Boiler",
+            "scheduled_start": "2026-12-01T10:00:00+01:00",
+        }
+    )
+    await agent.create_job(body)
+    later = JobSchedule.model_validate({"scheduled_start": "2026-12-02T10:00:00Z"})
+    moved = await agent.reschedule_job(body.id, later)
+    assert await agent.create_job(body) == moved
+
+
+async def test_an_id_of_somebody_elses_row_is_refused(agent, customer):
+    """An id that is taken by other content is a conflict, and the row stays as it is."""
+    with pytest.raises(CrmProblemError) as caught:
+        await agent.create_customer(CustomerCreate(id=customer.id, name="Thief"))
+    assert (caught.value.status, caught.value.code) == (409, "already-exists")
+    assert await agent.get_customer(customer.id) == customer
+
+
+async def test_concurrent_copies_have_one_effect(agent):
+    """Copies that race are all answered with the one row."""
+    body = CustomerCreate(id=uuid4(), name="Raced")
+    answers = await asyncio.gather(*(agent.create_customer(body) for _ in range(8)))
+    assert {answer.version for answer in answers} == {1}
+    assert len({answer.model_dump_json() for answer in answers}) == 1
+
+
+async def test_a_keyed_change_has_one_effect_and_the_same_answer(http, customer, sign_in, rest):
+    """Copies of a PATCH, one after the other and at once, are one change."""
+    headers = bearer(sign_in(AGENT), **{"Idempotency-Key": str(uuid4()), "If-Match": '"1"'})
+    path = f"/v1/customers/{customer.id}"
+    first = await http.patch(path, json={"phone": "1"}, headers=headers)
+    copies = await asyncio.gather(
+        *(http.patch(path, json={"phone": "1"}, headers=headers) for _ in range(5))
+    )
+    assert first.status_code == 200
+    assert "idempotency-replayed" not in first.headers
+    for copy in copies:
+        assert (copy.status_code, copy.json()) == (200, first.json())
+        assert copy.headers["idempotency-replayed"] == "true"
+    query = {"table_name": "eq.customers", "row_id": f"eq.{customer.id}", "op": "eq.update"}
+    assert len((await rest.get("/activity_log", params=query)).json()) == 1
+
+
+async def test_racing_copies_of_a_step_have_one_effect(http, agent, customer, sign_in):
+    """A copy that arrives while the first is at work waits for it."""
+    job = await agent.create_job(JobCreate(customer_id=customer.id, title="Boiler"))
+    headers = bearer(sign_in(AGENT), **{"Idempotency-Key": str(uuid4())})
+    answers = await asyncio.gather(
+        *(http.post(f"/v1/jobs/{job.id}/cancel", headers=headers) for _ in range(6))
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["version"] for answer in answers} == {2}
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
+
+
+@pytest.mark.parametrize("if_match", ['"1"', '"2"'])
+async def test_the_key_of_a_change_with_another_body_is_refused(
+    http, customer, sign_in, agent, if_match
+):
+    """Whatever version it names; nothing is written."""
+    headers = bearer(sign_in(AGENT), **{"Idempotency-Key": str(uuid4())})
+    path = f"/v1/customers/{customer.id}"
+    first = {**headers, "If-Match": '"1"'}
+    assert (await http.patch(path, json={"phone": "1"}, headers=first)).status_code == 200
+    other = {**headers, "If-Match": if_match}
+    response = await http.patch(path, json={"address": "2"}, headers=other)
+    assert_problem(response, 422, "idempotency-key-reused")
+    assert (await agent.get_customer(customer.id)).address is None
+
+
+async def test_a_refused_request_leaves_its_key_unused(http, customer, sign_in):
+    """Nothing took effect, so the corrected request may use the key."""
+    headers = bearer(sign_in(AGENT), **{"Idempotency-Key": str(uuid4())})
+    path = f"/v1/customers/{customer.id}"
+    stale = {**headers, "If-Match": '"7"'}
+    assert (await http.patch(path, json={"phone": "1"}, headers=stale)).status_code == 412
+    good = {**headers, "If-Match": '"1"'}
+    assert (await http.patch(path, json={"phone": "1"}, headers=good)).status_code == 200

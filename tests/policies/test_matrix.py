@@ -1,0 +1,113 @@
+"""Who may do what: every persona tries every verb on every table, row class by row class."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from tests.policies.matrix import (
+    HERE,
+    REFUSALS,
+    VERBS,
+    Case,
+    read_cases,
+    read_lines,
+    read_statements,
+)
+from tests.support.cluster import SEEDED, Database, TestCluster
+from tests.support.personas import PERSONAS, acting_as
+
+
+@pytest.fixture(scope="module")
+def prepared(cluster: TestCluster) -> Iterator[Database]:
+    """A seeded database for this module; every attempt in it is rolled back."""
+    database = cluster.clone(SEEDED, "policy_matrix")
+    asyncio.run(add_extra_rows(database))
+    yield database
+    cluster.drop(database)
+
+
+async def add_extra_rows(database: Database) -> None:
+    connection = await asyncpg.connect(database.url)
+    try:
+        await connection.execute((HERE / "extra_rows.sql").read_text(encoding="utf-8"))
+    finally:
+        await connection.close()
+
+
+async def attempt(connection: asyncpg.Connection[asyncpg.Record], case: Case, persona: str) -> str:
+    """Run the statement as the persona, roll back, describe what happened."""
+    uid = PERSONAS[persona].uid
+    statement = case.statement.replace("$me", f"'{uid}'" if uid else "null")
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await acting_as(connection, persona)
+        status = await connection.execute(statement)
+    except asyncpg.PostgresError as error:
+        return f"{error.sqlstate} {str(error).splitlines()[0]}"
+    else:
+        return "1" if status.split()[-1] != "0" else "0"
+    finally:
+        await transaction.rollback()
+
+
+def meets(case: Case, word: str, outcome: str) -> bool:
+    """Tell whether the outcome is what the word of the matrix promises."""
+    if word in REFUSALS:
+        sqlstate, message = REFUSALS[word]
+        return re.match(f"{sqlstate} {message.format(table=case.table)}", outcome) is not None
+    return outcome == word
+
+
+@pytest.mark.parametrize("case", read_cases(), ids=str)
+async def test_every_persona_gets_what_the_matrix_says(prepared: Database, case: Case) -> None:
+    connection = await asyncpg.connect(prepared.url)
+    try:
+        outcomes = {persona: await attempt(connection, case, persona) for persona in case.expected}
+    finally:
+        await connection.close()
+    wrong = {
+        persona: f"expected {case.expected[persona]}, got {outcome}"
+        for persona, outcome in outcomes.items()
+        if not meets(case, case.expected[persona], outcome)
+    }
+    assert wrong == {}
+
+
+async def test_no_table_verb_or_persona_is_without_expectation(prepared: Database) -> None:
+    connection = await asyncpg.connect(prepared.url)
+    try:
+        tables = await connection.fetch(
+            "select relname from pg_class where relnamespace = 'public'::regnamespace "
+            "and relkind in ('r', 'p', 'v', 'm', 'f')"
+        )
+    finally:
+        await connection.close()
+    wanted = {(table["relname"], verb) for table in tables for verb in VERBS}
+    assert {(case.table, case.verb) for case in read_cases()} == wanted
+    for case in read_cases():
+        assert set(case.expected) == set(PERSONAS), case
+        assert all(case.expected.values()), case
+
+
+def test_every_statement_is_used_once() -> None:
+    names = [f"{line['table']} {line['verb']} {line['row_class']}" for line in read_lines()]
+    assert len(names) == len(set(names))
+    assert set(names) == set(read_statements())
+
+
+def test_every_read_and_write_is_allowed_to_somebody_and_refused_to_somebody() -> None:
+    """A matrix that expects the same of everybody proves nothing about a policy."""
+    for table in {case.table for case in read_cases()}:
+        words = {
+            word
+            for case in read_cases()
+            if case.table == table and case.verb == "select"
+            for word in case.expected.values()
+        }
+        assert {"grant", "0", "1"} <= words, table

@@ -1,0 +1,114 @@
+"""The tests of the core notice when the core is wrong: each planted fault turns them red."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import textwrap
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from portal_sdk._core import checkpoint, connection, replica, session, sync, token
+from tests.spec.portal_sdk import (
+    test_connection_rules,
+    test_doorbell_rules,
+    test_sync_rules,
+)
+from tests.spec.portal_sdk.test_histories import busy_customer
+from tests.spec.portal_sdk.test_many_histories import play
+
+HISTORY_COUNT = 200
+RED = (AssertionError, pytest.fail.Exception, AttributeError, KeyError, ValueError)
+
+MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
+    "accepts gaps": (sync, "SyncMachine", "_apply", "change.n != self.replica.n + 1", "False"),
+    "applies entries twice": (
+        sync, "SyncMachine", "_apply", "change.n <= self.replica.n", "change.n < self.replica.n",
+    ),
+    "ignores the epoch": (
+        sync, "SyncMachine", "_take_page", "if page.must_resync or not is_same_epoch:", "if False:",
+    ),
+    "loses a ring that comes during a pull": (
+        sync, "SyncMachine", "_note_ring", "if self._is_news(event):", "if False:",
+    ),
+    "trusts any answer": (
+        sync, "SyncMachine", "_is_outdated", "return event.request != self._rows_request",
+        "return False",
+    ),
+    "moves the cursor without storing": (
+        sync, "SyncMachine", "_apply", "if self.replica.n > before_n:", "if False:",
+    ),
+    "calls itself caught up too early": (
+        sync, "SyncMachine", "_note_complete", "if self._is_start_pending:", "if False:",
+    ),
+    "stops after a failed read": (
+        sync, "SyncMachine", "_fail", "self._retry_at = now", "self._retry_at = 1e9 + now",
+    ),
+    "applies a blank entry": (replica, "Replica", "apply", "if change.row is None:", "if False:"),
+    "does not look at the digest": (
+        checkpoint, "Checkpoint", "agrees",
+        "return not self.is_digest_trusted or replica.matches(head.digest)", "return True",
+    ),
+    "is live without a verification": (
+        session, "PortalCore", "_state_with_doorbell",
+        "SyncState.LIVE if self.connection.is_verified else SyncState.STALE", "SyncState.LIVE",
+    ),
+    "keeps the rows of a revoked customer": (
+        session, "PortalCore", "_change_scope", "if self.sync.replica.epoch is not None:",
+        "if False:",
+    ),
+    "listens to an old socket": (
+        connection, "ConnectionMachine", "_is_outdated",
+        "return event.generation != self.generation", "return False",
+    ),
+    "storms a server that accepts and closes": (
+        connection, "ConnectionMachine", "_open", "if len(self._opened)",
+        "if False and len(self._opened)",
+    ),
+    "never misses a heartbeat": (
+        connection, "ConnectionMachine", "_on_beat_due", 'self._deadlines["beat_answer"]', "_",
+    ),
+    "never renews a token": (token, "TokenMachine", "_keep", "self._renew_at = now", "_ = now"),
+}  # fmt: skip
+
+
+def rule_tests() -> Iterator[Callable[[], None]]:
+    """The tests with literal times that take no argument."""
+    for module in (test_sync_rules, test_connection_rules, test_doorbell_rules):
+        for name, function in vars(module).items():
+            if name.startswith("test_") and not inspect.signature(function).parameters:
+                yield function
+
+
+def run_suite() -> None:
+    for test in rule_tests():
+        test()
+    test_connection_rules.test_accept_then_close_opens_at_most_five_sockets_in_five_seconds(0.01)
+    busy_customer(1)
+    chance = random.Random(7)
+    for _ in range(HISTORY_COUNT):
+        play(chance.randbytes(chance.randrange(20, 120)))
+
+
+def test_the_core_as_it_is_passes() -> None:
+    """Otherwise the other results here would mean nothing."""
+    run_suite()
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_fault_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The core with this fault does not pass its own tests."""
+    module, class_name, method, old, new = MUTANTS[name]
+    owner = getattr(module, class_name)
+    source = textwrap.dedent(inspect.getsource(getattr(owner, method)))
+    assert source.count(old) >= 1, "the code has moved on: renew this mutant"
+    scope: dict[str, Any] = {}
+    exec(source.replace(old, new), vars(module) | {}, scope)
+    monkeypatch.setattr(owner, method, scope[method])
+    with pytest.raises(
+        (AssertionError, pytest.fail.Exception, AttributeError, KeyError, ValueError)
+    ):
+        run_suite()

@@ -1,0 +1,449 @@
+"""A model server and a bad network around PortalCore; time and chance come from the test."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from portal_sdk._core import effects as do
+from portal_sdk._core import events as ev
+from portal_sdk._core.connection_table import LinkState
+from portal_sdk._core.digest import row_hash
+from portal_sdk._core.feed import FeedChange, Head, PullPage, Snapshot
+from portal_sdk._core.replica import Commit
+from portal_sdk._core.session import PortalCore
+from portal_sdk.config import PortalConfig
+from portal_sdk.errors import (
+    ConnectError,
+    NoCustomerError,
+    PermissionDeniedError,
+    PortalError,
+    TokenRejectedError,
+)
+from portal_sdk.types import SyncState
+
+SCOPE = "customer:c0000000-0000-4000-8000-000000000001"
+USER = "b0000000-0000-4000-8000-000000000001"
+TABLES = ("jobs", "messages")
+
+
+class ModelServer:
+    """The database as one customer sees it: rows, and the feed that made them."""
+
+    def __init__(self) -> None:
+        self.epoch = "epoch-0"
+        self.n = 0
+        self.floor = 0
+        self.rows: dict[str, dict[str, dict[str, Any]]] = {table: {} for table in TABLES}
+        self.log: list[FeedChange] = []
+        self.token_serial = 0
+        self.valid_token: str | None = None
+        self.is_linked = True
+        self.is_up = True
+        self.skips_entry = False
+        self._row_serial = 0
+
+    def insert(self, table: str) -> None:
+        self._row_serial += 1
+        self._upsert(table, {"id": f"{table}-{self._row_serial}", "version": 1})
+
+    def update(self, table: str, pick: int) -> None:
+        if row_id := self._pick(table, pick):
+            row = self.rows[table][row_id]
+            self._upsert(table, {**row, "version": row["version"] + 1})
+
+    def remove(self, table: str, pick: int) -> None:
+        if row_id := self._pick(table, pick):
+            del self.rows[table][row_id]
+            # What was taken back must not stay readable in the log.
+            self.log = [
+                FeedChange(c.n, c.table, c.row_id, False, None)
+                if (c.table, c.row_id, c.is_remove) == (table, row_id, False)
+                else c
+                for c in self.log
+            ]
+            self.n += 1
+            self.log.append(FeedChange(self.n, table, row_id, True, None))
+
+    def truncate(self, table: str) -> None:
+        """Rows vanish and no trigger runs."""
+        self.rows[table] = {}
+
+    def restore(self) -> None:
+        """Continuity is broken: another epoch, another position."""
+        self.epoch = f"epoch-{int(self.epoch.split('-')[1]) + 1}"
+        self.n = max(0, self.n - 3)
+        self.floor = self.n
+        self.log = []
+
+    def trim(self) -> None:
+        self.floor = self.n
+        self.log = []
+
+    def digest(self) -> dict[str, tuple[int, str]]:
+        digest = {}
+        for table, rows in self.rows.items():
+            bits = 0
+            for row_id, row in rows.items():
+                bits ^= row_hash(row_id, row["version"])
+            digest[table] = (len(rows), f"{bits:015x}")
+        return digest
+
+    def answer(self, effect: Any, token: str | None) -> Any:
+        """Execute a request; return the value, or the error it meets."""
+        if not self.is_up:
+            return ConnectError("down")
+        if token is None or token != self.valid_token:
+            return TokenRejectedError("expired")
+        if isinstance(effect, do.ResolveScope):
+            return SCOPE if self.is_linked else NoCustomerError("no customer")
+        if not self.is_linked:
+            return PermissionDeniedError("not yours", status=403, code="42501")
+        if isinstance(effect, do.RequestSnapshot):
+            return Snapshot(self.epoch, self.n, copy.deepcopy(self.rows), self.digest())
+        if isinstance(effect, do.RequestHead):
+            return Head(self.epoch, self.n, self.digest())
+        return self._pull(effect)
+
+    def _pull(self, effect: do.RequestPull) -> PullPage:
+        is_broken = (
+            effect.epoch != self.epoch or effect.after_n < self.floor or effect.after_n > self.n
+        )
+        if is_broken:
+            return PullPage(self.epoch, self.n, must_resync=True, reason="epoch")
+        changes = [c for c in self.log if c.n > effect.after_n][: effect.limit]
+        if self.skips_entry and len(changes) > 1:
+            self.skips_entry = False
+            del changes[0]
+        return PullPage(self.epoch, self.n, tuple(changes))
+
+    def _upsert(self, table: str, row: dict[str, Any]) -> None:
+        self.rows[table][row["id"]] = row
+        self.n += 1
+        self.log.append(FeedChange(self.n, table, row["id"], False, row))
+
+    def _pick(self, table: str, pick: int) -> str | None:
+        ids = sorted(self.rows[table])
+        return ids[pick % len(ids)] if ids else None
+
+
+@dataclass
+class Pending:
+    """A request on its way; ``answer`` is set once the server has executed it."""
+
+    effect: Any
+    answer: Any = None
+    is_executed: bool = False
+
+
+@dataclass
+class FakeStore:
+    """What would be on disk: only ever changed by whole commits."""
+
+    scope: str | None = None
+    epoch: str | None = None
+    n: int = 0
+    rows: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def commit(self, commit: Commit) -> None:
+        if commit.replace:
+            self.rows.clear()
+        for key in commit.removes:
+            self.rows.pop(key, None)
+        for table, row_id, row in commit.upserts:
+            self.rows[table, row_id] = row
+        self.scope, self.epoch, self.n = commit.scope, commit.epoch, commit.n
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        tables: dict[str, dict[str, Any]] = {}
+        for (table, row_id), row in self.rows.items():
+            tables.setdefault(table, {})[row_id] = row
+        return tables
+
+
+class World:
+    """One portal, one server, and a network that the test drives."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.config = PortalConfig(pull_limit=3)
+        self.random = random.Random(seed)
+        self.server = ModelServer()
+        self.store = FakeStore()
+        self.now = 1000.0
+        self.pending: list[Pending] = []
+        self.rings: list[ev.DoorbellRang] = []
+        self.open_generation: int | None = None
+        self.opens: list[float] = []
+        self.shadow: dict[tuple[str, str], Any] = {}
+        self.published_n = 0
+        self.published_count = 0
+        self.loses_rings = False
+        self.refuses_doorbell = False
+        self.denied_kind: str | None = None
+        self.open_kind = "broadcast"
+        self.start()
+
+    # The portal's process.
+
+    def start(self) -> None:
+        """Start the portal's process, or start it again after it was killed."""
+        self.core = PortalCore(self.config, self.random.random)
+        self.pending, self.rings, self.open_generation = [], [], None
+        self.opens = []  # a new process knows nothing of the old one's sockets
+        self.shadow, self.is_primed = {}, False
+        self.post(ev.Started())
+
+    def post(self, event: ev.Event) -> None:
+        self._perform(self.core.handle(event, self.now))
+        self.check()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, deadline by deadline."""
+        end = self.now + seconds
+        for _ in range(2_000):
+            deadline = self.core.next_deadline()
+            if deadline is None or deadline > end:
+                self.now = end
+                return
+            self.now = max(self.now, deadline)
+            self._perform(self.core.handle_timer(self.now))
+            self.check()
+        raise AssertionError("the machines spin on their deadlines")
+
+    # Writes: each rings once, like the deferred trigger does.
+
+    def write(self, change: Callable[[], None]) -> None:
+        before = self.server.n
+        change()
+        generation = self.open_generation
+        if self.server.n == before or generation is None or self.loses_rings:
+            return
+        if self.open_kind == "broadcast":
+            self.rings.append(ev.DoorbellRang(generation, self.server.epoch, self.server.n))
+            return
+        self.rings += [
+            ev.DoorbellRang(generation, None, entry.n, entry)
+            for entry in self.server.log
+            if entry.n > before
+        ]
+
+    # The network.
+
+    def execute(self, index: int) -> None:
+        """The request reaches the server."""
+        item = self.pending[index]
+        if not item.is_executed:
+            item.is_executed = True
+            item.answer = self._serve(item.effect)
+
+    def deliver(self, index: int) -> None:
+        """The answer reaches the portal."""
+        self.execute(index)
+        item = self.pending.pop(index)
+        self.post(self._event(item.effect, item.answer))
+
+    def lose(self, index: int) -> None:
+        """The request, or its answer, is lost; the portal notices by its timeout."""
+        item = self.pending.pop(index)
+        self.post(self._event(item.effect, ConnectError("lost")))
+
+    def ring(self, index: int, *, keep: bool = False) -> None:
+        """Deliver a ring; ``keep`` delivers it once more later."""
+        ring = self.rings[index] if keep else self.rings.pop(index)
+        self.post(ring)
+
+    def cut(self) -> None:
+        """The socket dies and the portal is told."""
+        generation, self.open_generation = self.open_generation, None
+        if generation is not None:
+            self.rings.clear()
+            self.post(ev.DoorbellLost(generation, ev.LossKind.NETWORK, ConnectError("cut")))
+
+    def expire_token(self) -> None:
+        self.server.valid_token = None
+
+    def settle(self) -> None:
+        """Heal everything and let the portal run undisturbed for a while."""
+        self.server.is_up = True
+        self.loses_rings = self.refuses_doorbell = False
+        end = self.now + 4 * self.config.verify_interval_s
+        turns = 0
+        while self.now < end:
+            while self.pending or self.rings:
+                turns += 1
+                assert turns < 5_000, "the portal asks and asks"
+                if self.rings:
+                    self.ring(0)
+                else:
+                    self.deliver(0)
+            deadline = self.core.next_deadline()
+            self.advance(max(0.001, min(end if deadline is None else deadline, end) - self.now))
+
+    # What must hold at every moment.
+
+    def check(self) -> None:
+        core = self.core
+        rows = _flat(core.replica.tables)
+        assert self.store.rows == rows or core.replica.epoch is None, "store and replica differ"
+        if core.replica.epoch is not None:
+            assert (self.store.epoch, self.store.n) == (core.replica.epoch, core.replica.n)
+        assert self.shadow == rows, "subscribers saw something else than the tables"
+        if core.state is SyncState.LIVE:
+            assert core.doorbell != "none", "live without a doorbell"
+            assert core.connection.is_verified, "live without an answer of the database"
+            assert core.sync.is_caught_up
+        in_window = [at for at in self.opens if at > self.now - 5.0]
+        assert len(in_window) <= 5, "connection storm"
+        reads = [
+            item
+            for item in self.pending
+            if isinstance(item.effect, do.RequestPull | do.RequestSnapshot)
+            and core.sync.is_awaiting(item.effect.request)
+        ]
+        assert len(reads) <= 1, "more than one read in flight"
+        deadline = core.next_deadline()
+        is_moving = bool(self.pending) or deadline is not None
+        is_resting = core.connection.state in {
+            LinkState.CLOSED,
+            LinkState.PAUSED,
+            LinkState.BLOCKED,
+        }
+        assert is_moving or is_resting, "nothing under way and no deadline: deaf"
+
+    def assert_equal(self) -> None:
+        """The portal shows exactly what the server holds, and says so."""
+        if not self.server.is_linked:
+            assert _flat(self.core.replica.tables) == {}
+            assert self.core.state is SyncState.NEEDS_AUTH
+            return
+        assert _flat(self.core.replica.tables) == _flat(self.server.rows)
+        assert self.core.state is SyncState.LIVE, self.core.last_error
+
+    # Effects.
+
+    def _perform(self, effects: list[Any]) -> None:
+        for effect in effects:
+            match effect:
+                case do.CommitRows(commit):
+                    self._commit(commit)
+                case do.PurgeStore():
+                    self.store = FakeStore()
+                case do.PublishChanges():
+                    self._publish(effect)
+                case do.OpenStore():
+                    self._open_store()
+                case do.RecallRows():
+                    self._recall_rows()
+                case do.CloseDoorbell(generation):
+                    self._close_doorbell(generation)
+                case do.PushToken():
+                    pass
+                case _:
+                    self.pending.append(Pending(effect))
+            if isinstance(effect, do.OpenDoorbell):
+                self.opens.append(self.now)
+
+    def _commit(self, commit: Commit) -> None:
+        self.store.commit(commit)
+        if commit.replace and not self.is_primed:
+            # SYNC-8: the first snapshot is the starting point, not news.
+            self.shadow, self.is_primed = dict(self.store.rows), True
+
+    def _open_store(self) -> None:
+        store = self.store
+        self.shadow, self.is_primed = dict(store.rows), store.epoch is not None
+        stored = ev.StoreOpened(store.scope, store.epoch, store.n, store.tables())
+        self._perform(self.core.handle(stored, self.now))
+
+    def _recall_rows(self) -> None:
+        store = self.store
+        if store.epoch is None:
+            return
+        self.shadow, self.is_primed = dict(store.rows), True
+        stored = ev.StoreOpened(store.scope, store.epoch, store.n, store.tables())
+        self._perform(self.core.handle(ev.RowsRecalled(USER, stored), self.now))
+
+    def _close_doorbell(self, generation: int) -> None:
+        if generation == self.open_generation:
+            self.open_generation = None
+            self.rings.clear()
+
+    def _publish(self, effect: do.PublishChanges) -> None:
+        for change in effect.changes:
+            key = (change.table, change.row_id)
+            self.published_count += 1
+            assert self.shadow.get(key) == change.previous, "previous is not what was shown"
+            if change.kind == "delete":
+                assert self.shadow.pop(key) == change.row
+            else:
+                assert (change.kind == "insert") == (key not in self.shadow)
+                assert self.shadow.get(key) != change.row, "a change that changes nothing"
+                self.shadow[key] = change.row
+
+    def _serve(self, effect: Any) -> Any:
+        server = self.server
+        if isinstance(effect, do.FetchToken):
+            if not server.is_up:
+                return ConnectError("down")
+            server.token_serial += 1
+            server.valid_token = f"token-{server.token_serial}"
+            return server.valid_token
+        if isinstance(effect, do.OpenDoorbell):
+            if not server.is_up or self.refuses_doorbell:
+                return (ev.LossKind.NETWORK, ConnectError("refused"))
+            if self.core.token != server.valid_token:
+                return (ev.LossKind.TOKEN, TokenRejectedError("expired"))
+            if not server.is_linked:
+                return (ev.LossKind.DENIED, ConnectError("denied"))
+            if effect.kind == self.denied_kind:
+                return (ev.LossKind.CHANNEL, ConnectError("not this kind of channel"))
+            self.open_generation, self.open_kind = effect.generation, effect.kind
+            return None
+        if isinstance(effect, do.SendHeartbeat):
+            return server.is_up and effect.generation == self.open_generation
+        return server.answer(effect, self.core.token)
+
+    def _event(self, effect: Any, answer: Any) -> Any:
+        match effect:
+            case do.FetchToken():
+                if isinstance(answer, PortalError):
+                    return ev.TokenFailed(answer)
+                return ev.TokenAcquired(answer, USER, 3600.0)
+            case do.OpenDoorbell(generation):
+                if answer is None:
+                    return ev.DoorbellJoined(generation)
+                kind, error = answer if isinstance(answer, tuple) else (ev.LossKind.NETWORK, answer)
+                return ev.DoorbellLost(generation, kind, error)
+            case do.SendHeartbeat(generation):
+                return ev.HeartbeatAnswered(generation if answer is True else -1)
+            case do.ResolveScope(request):
+                return _resolve_event(request, answer)
+            case _:
+                return _read_event(effect.request, answer)
+
+
+def _resolve_event(request: int, answer: Any) -> Any:
+    if isinstance(answer, str):
+        return ev.ScopeResolved(request, answer)
+    if isinstance(answer, NoCustomerError):
+        return ev.ScopeMissing(request, answer)
+    return ev.ScopeFailed(request, answer)
+
+
+def _read_event(request: int, answer: Any) -> Any:
+    match answer:
+        case Snapshot():
+            return ev.SnapshotAnswered(request, answer)
+        case PullPage():
+            return ev.PullAnswered(request, answer)
+        case Head():
+            return ev.HeadAnswered(request, answer)
+        case _:
+            return ev.RequestFailed(request, answer)
+
+
+def _flat(tables: Any) -> dict[tuple[str, str], Any]:
+    return {(t, row_id): row for t, rows in tables.items() for row_id, row in rows.items()}

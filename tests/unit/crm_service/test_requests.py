@@ -1,0 +1,297 @@
+"""The whole application against a scripted Supabase: failures, headers, logs."""
+
+import asyncio
+import json
+import logging
+
+import httpx
+import pytest
+
+from crm_service.access import StaffCheck
+from crm_service.observability import JsonFormatter
+from tests.support.crm import (
+    CUSTOMER_ROW,
+    ScriptedSupabase,
+    assert_problem,
+    make_settings,
+    refusal,
+    rows,
+    running_app,
+    sign_hs256,
+)
+
+ID = CUSTOMER_ROW["id"]
+AUTH = {"Authorization": f"Bearer {sign_hs256()}"}
+
+
+async def ask(supabase, method, path, *, settings=None, **kwargs):
+    headers = {**AUTH, **kwargs.pop("headers", {})}
+    async with running_app(settings or make_settings(), supabase) as (_, client):
+        return await client.request(method, path, headers=headers, **kwargs)
+
+
+async def hang(_request):
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code"),
+    [
+        (httpx.ConnectError("refused"), 503, "database-unavailable"),
+        (httpx.ReadTimeout("slow"), 503, "database-timeout"),
+        (httpx.RemoteProtocolError("cut"), 503, "database-unavailable"),
+        (httpx.Response(502, text="<html>"), 503, "database-unavailable"),
+        (httpx.Response(200, text="<html>"), 503, "database-contract"),
+        (httpx.Response(200, json={"not": "rows"}), 503, "database-contract"),
+        (httpx.Response(200, json=[{"id": "not-a-uuid"}]), 503, "database-contract"),
+        (refusal("57014", 500), 504, "statement-timeout"),
+    ],
+    ids=repr,
+)
+async def test_a_failing_database_is_one_clear_answer(answer, status, code):
+    """Down, slow or garbled: a problem with Retry-After, for reads and for writes."""
+    for method, kwargs in (("GET", {}), ("PATCH", {"json": {"name": "B", "version": 3}})):
+        response = await ask(ScriptedSupabase(answer), method, f"/v1/customers/{ID}", **kwargs)
+        assert_problem(response, status, code)
+        assert int(response.headers["retry-after"]) > 0
+
+
+async def test_a_hanging_database_is_given_up_in_time():
+    """No request hangs longer than the configured time, and the read is not left running."""
+    settings = make_settings(database_timeout_s=0.05)
+    response = await ask(ScriptedSupabase(hang), "GET", f"/v1/customers/{ID}", settings=settings)
+    assert_problem(response, 503, "database-timeout")
+
+
+async def test_the_service_recovers_with_the_database():
+    """After an outage the next request works; nothing has to be restarted."""
+    supabase = ScriptedSupabase(httpx.ConnectError("down"), rows(CUSTOMER_ROW))
+    async with running_app(make_settings(), supabase) as (_, client):
+        assert (await client.get(f"/v1/customers/{ID}", headers=AUTH)).status_code == 503
+        assert (await client.get(f"/v1/customers/{ID}", headers=AUTH)).status_code == 200
+
+
+async def test_a_read_survives_a_pooled_connection_that_was_closed():
+    """The server may close an idle connection: reads try once more, writes do not."""
+    cut = httpx.RemoteProtocolError("Server disconnected")
+    supabase = ScriptedSupabase(cut, rows(CUSTOMER_ROW))
+    assert (await ask(supabase, "GET", f"/v1/customers/{ID}")).status_code == 200
+    supabase = ScriptedSupabase(cut, rows(CUSTOMER_ROW))
+    response = await ask(supabase, "PATCH", f"/v1/customers/{ID}", json={"name": "B", "version": 3})
+    problem = assert_problem(response, 503, "database-unavailable")
+    assert "unknown" in problem["detail"]
+    assert len(supabase.calls) == 1
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+async def test_a_collision_is_retried_once(sqlstate):
+    """A serialization failure or deadlock was undone whole: once more, then 503."""
+    supabase = ScriptedSupabase(refusal(sqlstate), rows(CUSTOMER_ROW, status=201))
+    response = await ask(supabase, "POST", "/v1/customers", json={"name": "Ada"})
+    assert response.status_code == 201
+    supabase = ScriptedSupabase(refusal(sqlstate))
+    response = await ask(supabase, "POST", "/v1/customers", json={"name": "Ada"})
+    assert_problem(response, 503, "busy")
+    assert len(supabase.calls) == 2
+
+
+async def test_each_call_is_made_as_the_member_of_staff():
+    """Their token, the publishable key, the request id and the idempotency key go along."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW, status=201))
+    headers = {"X-Request-Id": "order-66", "Idempotency-Key": "k-1"}
+    response = await ask(supabase, "POST", "/v1/customers", json={"name": "Ada"}, headers=headers)
+    assert response.headers["x-request-id"] == "order-66"
+    sent = supabase.calls[0].headers
+    assert sent["authorization"] == AUTH["Authorization"]
+    assert sent["apikey"] == "sb_publishable_test"
+    assert sent["x-request-id"] == "order-66"
+    assert sent["idempotency-key"] == "k-1"
+    assert sent["prefer"] == "return=representation"
+
+
+async def test_a_strange_request_id_is_replaced():
+    """What could break a log line is not kept."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    headers = {"X-Request-Id": "a b"}
+    response = await ask(supabase, "GET", f"/v1/customers/{ID}", headers=headers)
+    assert len(response.headers["x-request-id"]) == 32
+
+
+async def test_the_same_key_makes_the_same_id():
+    """Without an id of its own, a creation gets one from user, table and idempotency key."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW, status=201))
+    ids = []
+    for key in ("k-1", "k-1", "k-2"):
+        headers = {"Idempotency-Key": key}
+        await ask(supabase, "POST", "/v1/customers", json={"name": "Ada"}, headers=headers)
+        ids.append(json.loads(supabase.calls[-1].content)["id"])
+    assert ids[0] == ids[1] != ids[2]
+
+
+async def test_a_recent_staff_check_is_reused_while_the_database_gives_something():
+    """One call per request; row-level security judges every one of them."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    async with running_app(make_settings(), supabase) as (_, client):
+        for _ in range(3):
+            body = {"name": "B", "version": 3}
+            await client.patch(f"/v1/customers/{ID}", json=body, headers=AUTH)
+            await client.get(f"/v1/customers/{ID}", headers=AUTH)
+    assert supabase.staff_checks == 1
+
+
+async def test_an_empty_answer_is_doubted():
+    """Nothing is also what somebody gets who was removed: they are told so at once."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW), rows())
+    async with running_app(make_settings(), supabase) as (_, client):
+        assert (await client.get("/v1/customers", headers=AUTH)).status_code == 200
+        assert (await client.get("/v1/customers", headers=AUTH)).status_code == 200
+        supabase.staff = False
+        assert_problem(await client.get("/v1/customers", headers=AUTH), 403, "staff-inactive")
+
+
+async def test_nothing_is_written_for_somebody_who_is_not_staff():
+    """The check comes before the write."""
+    supabase = ScriptedSupabase(rows())
+    supabase.staff = False
+    response = await ask(supabase, "POST", "/v1/customers", json={"name": "Ada"})
+    assert_problem(response, 403, "staff-inactive")
+    assert supabase.calls == []
+
+
+async def test_somebody_removed_a_moment_ago_is_told_so():
+    """A refusal within the grace of the staff check is explained by a fresh check."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW, status=201), refusal("42501", 403))
+    async with running_app(make_settings(), supabase) as (_, client):
+        body = {"name": "Ada"}
+        assert (await client.post("/v1/customers", json=body, headers=AUTH)).status_code == 201
+        supabase.staff = False
+        response = await client.post("/v1/customers", json=body, headers=AUTH)
+    assert_problem(response, 403, "staff-inactive")
+
+
+async def test_a_bug_is_a_problem_and_leaves_no_data_in_the_log(monkeypatch, caplog):
+    """An unforeseen exception: 500 with the request id; its message is not logged."""
+
+    async def broken(*_args, **_kwargs):
+        raise RuntimeError("row of ada@example.com")
+
+    monkeypatch.setattr(StaffCheck, "require", broken)
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    with caplog.at_level(logging.INFO, logger="crm_service"):
+        response = await ask(supabase, "GET", f"/v1/customers/{ID}")
+    assert_problem(response, 500, "internal")
+    lines = [JsonFormatter().format(record) for record in caplog.records]
+    assert any('"error": "RuntimeError"' in line for line in lines)
+    assert not any("ada@example.com" in line for line in lines)
+
+
+async def test_one_line_per_request_without_personal_data(caplog):
+    """Method, route template, status and time; no path, query, token or id."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    with caplog.at_level(logging.INFO, logger="crm_service"):
+        await ask(supabase, "GET", f"/v1/customers/{ID}?secret=x")
+    (record,) = [record for record in caplog.records if record.getMessage() == "request"]
+    line = json.loads(JsonFormatter().format(record))
+    assert line["route"] == "/v1/customers/{customer_id}"
+    assert (line["method"], line["status"]) == ("GET", 200)
+    assert line["duration_ms"] >= 0
+    text = json.dumps(line)
+    assert ID not in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kwargs", "status", "code"),
+    [
+        ("GET", "/nowhere", {}, 404, "no-such-path"),
+        ("GET", "/v1/customers/", {}, 404, "no-such-path"),
+        ("PUT", f"/v1/customers/{ID}", {}, 405, "no-such-method"),
+        ("GET", "/v1/customers/not-a-uuid", {}, 422, "invalid-request"),
+        ("GET", "/v1/customers?limit=0", {}, 422, "invalid-request"),
+        ("GET", "/v1/customers?cursor=zzz", {}, 422, "invalid-request"),
+        ("POST", "/v1/customers", {"content": b"{"}, 422, "invalid-request"),
+        ("POST", "/v1/customers", {"content": b'{"name": "\xff"}'}, 400, "bad-request"),
+        ("POST", "/v1/customers", {"content": b'{"name": "\\ud800"}'}, 422, "invalid-request"),
+        ("POST", "/v1/customers", {"content": b'{"name": "a\\u0000"}'}, 422, "invalid-request"),
+        ("POST", "/v1/customers", {"json": []}, 422, "invalid-request"),
+        ("POST", "/v1/customers", {"content": b"x" * 5_000_000}, 413, "body-too-large"),
+        ("PATCH", f"/v1/customers/{ID}", {"json": {"name": "B"}}, 428, "version-required"),
+    ],
+)
+async def test_bad_requests_never_reach_the_database(method, path, kwargs, status, code):
+    """Each has its status and its type."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    headers = {"Content-Type": "application/json"} if "content" in kwargs else {}
+    response = await ask(supabase, method, path, headers=headers, **kwargs)
+    assert_problem(response, status, code)
+    assert supabase.calls == []
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"name": "A"}', b"x" * 5_000_000])
+async def test_without_a_token_the_body_is_not_even_read(content):
+    """Malformed, good or huge: the answer is the same."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    async with running_app(make_settings(), supabase) as (_, client):
+        headers = {"Content-Type": "application/json"}
+        response = await client.post("/v1/customers", content=content, headers=headers)
+    assert_problem(response, 401, "token-missing")
+
+
+async def test_one_user_cannot_flood_the_service():
+    """429 with Retry-After, for that user alone."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    other = {"Authorization": f"Bearer {sign_hs256(sub=ID)}"}
+    async with running_app(make_settings(rate_limit="3/hour"), supabase) as (_, client):
+        answers = [await client.get("/v1/customers", headers=AUTH) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert_problem(answers[-1], 429, "rate-limited")
+        assert int(answers[-1].headers["retry-after"]) > 0
+        assert (await client.get("/v1/customers", headers=other)).status_code == 200
+
+
+async def test_wrong_values_are_not_repeated():
+    """The answer names the field, never what was in it."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    body = {"name": "Ada", "email": "secret-value"}
+    response = await ask(supabase, "POST", "/v1/customers", json=body)
+    problem = assert_problem(response, 422, "invalid-request")
+    assert [error["field"] for error in problem["errors"]] == ["body.email"]
+    assert "secret-value" not in response.text
+
+
+async def test_readiness_says_what_is_missing():
+    """Ready when our grants refuse the bare key; not ready when the table is missing."""
+    supabase = ScriptedSupabase(refusal("42501", 401))
+    async with running_app(make_settings(), supabase) as (_, client):
+        assert (await client.get("/live")).json() == {"status": "live"}
+        assert (await client.get("/ready")).json() == {"status": "ready"}
+        supabase.answers = [refusal("PGRST205", 404)]
+        assert_problem(await client.get("/ready"), 503, "database-contract")
+        supabase.answers = [httpx.ConnectError("down")]
+        assert_problem(await client.get("/ready"), 503, "database-unavailable")
+        assert (await client.get("/live")).status_code == 200
+
+
+_STREAMS = {"/v1/events": "text/event-stream", "/v1/exports/{kind}": "text/csv"}
+
+
+async def test_openapi_describes_every_error_as_a_problem():
+    """Every operation documents its problems, every request body has an example."""
+    async with running_app(make_settings(), ScriptedSupabase(rows())) as (_, client):
+        document = (await client.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    assert "Problem" in schemas
+    assert "HTTPValidationError" not in schemas
+    for path, operations in document["paths"].items():
+        if not path.startswith("/v1/"):
+            continue
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                kinds = set(response["content"])
+                good = _STREAMS.get(path, "application/json")
+                wanted = {good if status < "300" else "application/problem+json"}
+                assert kinds == wanted, (path, status)
+    for name, schema in schemas.items():
+        if name.endswith(("Create", "Update", "Schedule", "Grant", "Adjustment")):
+            assert schema["example"], name

@@ -1,0 +1,133 @@
+"""Pure parts of the stack: settings, plans, states, small parsers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local_stack.config import StackConfig
+from local_stack.errors import DamagedDataError, FolderInUseError, MigrationError, StackConfigError
+from local_stack.faults import Faults
+from local_stack.postgres.cluster import Cluster, ClusterConfig
+from local_stack.postgres.data import DataFolder, DataState
+from local_stack.postgres.leftover import PidFile, parse_pid_file
+from local_stack.postgres.migrate import Migration, plan_migrations, read_migrations
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"api_port": -1}, "api_port must be between"),
+        ({"database_port": 70_000}, "database_port must be between"),
+        ({"api_port": 5000, "database_port": 5000}, "must differ"),
+        ({"project_dir": Path("/no/such/folder")}, "does not exist"),
+        ({"log_level": "loud"}, "log_level must be one of"),
+        ({"log_format": "xml"}, "log_format must be one of text, json"),
+        ({"postgres_major": 17}, "postgres_major must be one of 16, 18"),
+        ({"database_url": "postgresql://me:pw@host/db"}, "cannot use a PostgreSQL server of yours"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, object], message: str) -> None:
+    """Before anything is started, with the name of the setting."""
+    with pytest.raises(StackConfigError, match=message):
+        StackConfig(**settings)
+
+
+def test_only_an_ephemeral_stack_gives_up_durability() -> None:
+    """Unless it is asked for by name."""
+    assert not StackConfig().durable
+    assert StackConfig(data_dir=Path("x")).durable
+    assert StackConfig(fsync=True).durable
+
+
+def test_a_password_is_quoted_in_the_url_and_absent_from_the_repr(tmp_path: Path) -> None:
+    """Any character may be in a password; none is shown by accident."""
+    config = ClusterConfig(tmp_path, "p/w:@ü")
+    assert Cluster(config).admin_dsn() == (
+        "postgresql://supabase_admin:p%2Fw%3A%40%C3%BC@127.0.0.1:0/postgres"
+    )
+    assert "p/w" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("x\n", None),
+        ("4242\n/data\n1700000000\n5432\n\n127.0.0.1\n", PidFile(4242, 5432)),
+        ("-4242\n/data\n", PidFile(4242, None)),
+        ("1\n/data\n1\n5432\n", None),
+    ],
+)
+def test_pid_files_are_read_even_when_cut_off(text: str, expected: PidFile | None) -> None:
+    """A file that was being written is no reason to fail, and pid 1 is never a server."""
+    assert parse_pid_file(text) == expected
+
+
+def test_the_marker_tells_half_written_from_damaged(tmp_path: Path) -> None:
+    """Without the marker a folder may be replaced; with it, it is refused."""
+    folder = DataFolder(tmp_path)
+    assert folder.inspect("18") is DataState.ABSENT
+    folder.data.mkdir()
+    assert folder.inspect("18") is DataState.ABSENT
+    (folder.data / "PG_VERSION").write_text("18\n")
+    assert folder.inspect("18") is DataState.HALF_WRITTEN
+    folder.mark_complete("18.4")
+    with pytest.raises(DamagedDataError):
+        folder.inspect("18")
+
+
+def migration(version: str, sql: str = "select 1") -> Migration:
+    return Migration(version, "m", f"{version}_m.sql", sql)
+
+
+def test_a_plan_says_what_differs() -> None:
+    """Pending, applied, older, edited and unknown migrations are told apart."""
+    plan = plan_migrations(
+        [migration("1"), migration("2"), migration("3"), migration("4", "select 4")],
+        {"2": ["select 1"], "3": None, "4": ["select 5"], "9": []},
+    )
+    assert [m.version for m in plan.pending] == ["1"]
+    assert plan.applied == ("2", "3", "4")
+    assert plan.out_of_order == ("1_m.sql",)
+    assert plan.edited == ("4_m.sql",)
+    assert plan.unknown == ("9",)
+
+
+@pytest.mark.parametrize("name", ["1_short.sql", "20260101000000.sql", "20260101000000_ä.sql"])
+def test_a_badly_named_migration_is_refused(tmp_path: Path, name: str) -> None:
+    """The error shows how it should be named."""
+    (tmp_path / name).write_text("select 1")
+    with pytest.raises(MigrationError, match="YYYYMMDDHHMMSS"):
+        read_migrations(tmp_path)
+
+
+def test_two_migrations_of_one_version_are_refused(tmp_path: Path) -> None:
+    """Their order would be an accident."""
+    for name in ("a", "b"):
+        (tmp_path / f"20260101000000_{name}.sql").write_text("select 1")
+    with pytest.raises(MigrationError, match="same version"):
+        read_migrations(tmp_path)
+
+
+def test_a_folder_in_use_names_who_uses_it() -> None:
+    """Also while that stack is still starting."""
+    starting = FolderInUseError(Path("x"), pid=7, api_port=None, database_port=None)
+    assert "process 7 (still starting)" in str(starting)
+    running = FolderInUseError(Path("x"), pid=7, api_port=1, database_port=2)
+    assert "API on port 1, PostgreSQL on port 2" in str(running)
+
+
+def test_reset_switches_every_fault_off() -> None:
+    """And keeps the way sockets are cut."""
+    cuts: list[int] = []
+    faults = Faults()
+    faults.bind_drop(lambda: cuts.append(1))
+    faults.hang = faults.lose_doorbells = faults.http_hang = True
+    faults.refuse_connects, faults.refuse_joins, faults.http_refuse = 500, "no", 503
+    faults.reply_delay_s = faults.http_delay_s = 1.0
+    faults.reset()
+    faults.drop_sockets()
+    assert faults == Faults(_drop=faults._drop)
+    assert cuts == [1]

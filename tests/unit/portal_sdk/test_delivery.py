@@ -1,0 +1,183 @@
+"""Queues between the driver and the subscribers: bounded, in order, and nobody harms another."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import Any
+
+import pytest
+
+from portal_sdk._runtime.delivery import CallbackQueue, Stream, Subscribers
+from portal_sdk.errors import ConfigurationError, SlowConsumerError
+from tests.support.waiting import eventually
+
+
+def queue(callback: Any, capacity: int = 10) -> tuple[CallbackQueue, set[Any]]:
+    tasks: set[Any] = set()
+    return CallbackQueue(callback, capacity, tasks), tasks
+
+
+async def test_a_stream_gives_what_it_has_and_then_says_what_it_missed() -> None:
+    stream: Stream[int] = Stream(2)
+    for item in range(5):
+        stream.push(item)
+    assert [await anext(stream), await anext(stream)] == [0, 1]
+    with pytest.raises(SlowConsumerError) as caught:
+        await anext(stream)
+    assert (caught.value.dropped_count, caught.value.capacity) == (3, 2)
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+
+
+async def test_a_status_stream_forgets_the_oldest() -> None:
+    stream: Stream[int] = Stream(2, forget_oldest=True)
+    for item in range(5):
+        stream.push(item)
+    assert [await anext(stream), await anext(stream)] == [3, 4]
+
+
+async def test_a_closed_stream_delivers_what_is_queued_and_ends() -> None:
+    stream: Stream[int] = Stream(5)
+    stream.push(1)
+    stream.close()
+    stream.push(2)
+    assert [item async for item in stream] == [1]
+
+
+async def test_a_cancelled_reader_loses_nothing() -> None:
+    stream: Stream[int] = Stream(5)
+    reader = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    reader.cancel()
+    await asyncio.wait([reader])
+    stream.push(1)
+    assert await anext(stream) == 1
+
+
+async def test_a_forgotten_stream_is_collected() -> None:
+    subscribers: Subscribers[int] = Subscribers(5, set())
+    stream = subscribers.stream()
+    assert subscribers
+    del stream
+    gc.collect()
+    assert not subscribers
+
+
+async def test_a_plain_function_runs_in_a_thread_in_order() -> None:
+    calls: list[tuple[int, bool]] = []
+    loop_thread = threading.get_ident()
+    made, tasks = queue(lambda item: calls.append((item, threading.get_ident() == loop_thread)))
+    for item in range(5):
+        made.push(item)
+    await eventually(lambda: not tasks)
+    assert calls == [(item, False) for item in range(5)]
+
+
+async def test_an_async_function_runs_in_the_loop_in_order() -> None:
+    calls: list[tuple[int, bool]] = []
+    loop_thread = threading.get_ident()
+
+    async def callback(item: int) -> None:
+        await asyncio.sleep(0)
+        calls.append((item, threading.get_ident() == loop_thread))
+
+    made, tasks = queue(callback)
+    for item in range(5):
+        made.push(item)
+    await eventually(lambda: not tasks)
+    assert calls == [(item, True) for item in range(5)]
+
+
+async def test_a_plain_function_that_returns_a_coroutine_is_awaited_in_order() -> None:
+    calls: list[int] = []
+
+    async def later(item: int) -> None:
+        await asyncio.sleep(0)
+        calls.append(item)
+
+    made, tasks = queue(lambda item: later(item))  # noqa: PLW0108 - a plain function is the point
+    for item in range(3):
+        made.push(item)
+    await eventually(lambda: not tasks)
+    assert calls == [0, 1, 2]
+
+
+async def test_an_event_set_from_a_plain_callback_wakes_its_waiter() -> None:
+    """The habit of passing event.set or queue.put_nowait goes on working."""
+    event = asyncio.Event()
+    made, tasks = queue(lambda _item: event.set())
+    made.push(1)
+    async with asyncio.timeout(5):
+        await event.wait()
+    await eventually(lambda: not tasks)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_raising_callback_is_counted_and_called_again(
+    is_async: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+
+    def plain(item: int) -> None:
+        calls.append(item)
+        raise RuntimeError("private-value")
+
+    async def coroutine(item: int) -> None:
+        plain(item)
+
+    caplog.set_level("INFO")
+    made, tasks = queue(coroutine if is_async else plain)
+    for item in range(3):
+        made.push(item)
+    await eventually(lambda: not tasks)
+    assert (calls, made.error_count) == ([0, 1, 2], 3)
+    assert "private-value" not in caplog.text
+
+
+async def test_a_blocked_callback_drops_the_newest_and_counts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release, started = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def block(item: int) -> None:
+        calls.append(item)
+        started.set()
+        release.wait(10)
+
+    made, tasks = queue(block, capacity=2)
+    made.push(0)
+    await eventually(started.is_set)
+    for item in range(1, 6):
+        made.push(item)
+    release.set()
+    await eventually(lambda: not tasks)
+    assert (calls, made.dropped_count) == ([0, 1, 2], 3)
+    assert caplog.text.count("too slow") == 1
+
+
+async def test_a_cancelled_queue_does_not_wait_for_a_blocked_callback() -> None:
+    release, started = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def block(item: int) -> None:
+        calls.append(item)
+        started.set()
+        release.wait(10)
+
+    made, tasks = queue(block)
+    made.push(0)
+    made.push(1)
+    await eventually(started.is_set)
+    for task in list(tasks):
+        task.cancel()
+    await eventually(lambda: not tasks)
+    release.set()
+    assert calls == [0]
+
+
+def test_something_that_cannot_be_called_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="must be a function"):
+        CallbackQueue("not callable", 1, set())  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""The code of docs/howto about the SDK runs, or at least compiles where it needs a server."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal_sdk.testing import FakeProject
+
+HOWTO = Path(__file__).parents[3] / "docs" / "howto"
+PAGES = ["writes", "presence", "blocking", "testing", "staff-live-view"]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (HOWTO / f"{page}.md").read_text(), re.DOTALL)
+
+
+async def run(code: str, **names: Any) -> None:
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    result = eval(compile(code, "howto", "exec", flags=flags), names)
+    if result is not None:
+        await result
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_is_python(page: str) -> None:
+    """Each block compiles inside a coroutine."""
+    assert blocks(page)
+    for block in blocks(page):
+        compile("async def example():\n" + textwrap.indent(block, "    "), page, "exec")
+
+
+async def test_the_examples_about_writes_run(capsys: Any) -> None:
+    """Against a project in memory, in order."""
+    project = FakeProject()
+    jo = project.add_customer()
+    message_id = project.insert(jo, "messages", body="Hello")
+    project.insert(jo, "loyalty_transactions", entry_no=1, points=50, balance_after=50)
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        for block in blocks("writes"):
+            await run(block, portal=portal, message_id=message_id)
+        assert portal.loyalty.balance == 30
+    assert "the balance is not enough" in capsys.readouterr().out
+
+
+async def test_the_example_about_testing_runs() -> None:
+    """It asserts by itself."""
+    (block,) = blocks("testing")
+    await run(block)

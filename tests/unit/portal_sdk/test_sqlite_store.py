@@ -1,0 +1,193 @@
+"""The store in one file: one owner, one transaction, honest about damage."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal_sdk._core.replica import Commit
+from portal_sdk._store import SqliteStore
+from portal_sdk._store.protocol import SCHEMA_VERSION
+from portal_sdk.errors import StoreError, StoreLockedError, StoreUnusableError
+
+PROJECT, USER = "http://project", "user-a"
+JOB = {"id": "j1", "version": 1, "title": "secret-title"}
+
+
+def commit(n: int = 1, *rows: Any, **more: Any) -> Commit:
+    upserts = tuple(("jobs", row["id"], row) for row in rows)
+    return Commit("customer:1", "e", n, upserts, **more)
+
+
+def filled(path: Path) -> None:
+    store = SqliteStore(path)
+    store.open(PROJECT, USER)
+    store.commit(commit(1, JOB, as_of="2026-01-01T00:00:00+00:00"))
+    store.close()
+
+
+def test_rows_and_cursor_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    stored = SqliteStore(path).open(PROJECT, USER)
+    assert (stored.scope, stored.epoch, stored.n) == ("customer:1", "e", 1)
+    assert stored.tables == {"jobs": {"j1": JOB}}
+    assert stored.as_of == "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("project", "user"), [(PROJECT, "user-b"), ("http://other", USER)], ids=["user", "project"]
+)
+def test_rows_of_someone_else_are_erased_from_the_file(
+    tmp_path: Path, project: str, user: str
+) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    store = SqliteStore(path)
+    assert store.open(project, user).tables == {}
+    store.close()
+    assert b"secret-title" not in path.read_bytes()
+    assert SqliteStore(path).open(PROJECT, USER).tables == {}
+
+
+def test_rows_of_an_older_schema_are_never_shown(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"pragma user_version = {SCHEMA_VERSION - 1}")
+    raw.close()
+    assert SqliteStore(path).open(PROJECT, USER).tables == {}
+
+
+def test_a_store_of_a_newer_sdk_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
+    raw.close()
+    with pytest.raises(StoreUnusableError, match="newer version"):
+        SqliteStore(path).lock()
+    assert b"secret-title" in path.read_bytes()
+
+
+def test_a_second_portal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    first = SqliteStore(path)
+    first.lock()
+    with pytest.raises(StoreLockedError, match="another process"):
+        SqliteStore(path).lock()
+    first.close()
+    SqliteStore(path).open(PROJECT, USER)
+
+
+def test_the_lock_of_another_process_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    program = (
+        "import sys\nfrom portal_sdk._store import SqliteStore\n"
+        "SqliteStore(sys.argv[1]).lock(); print('locked', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(StoreLockedError):
+            SqliteStore(path).lock()
+        other.kill()
+        other.wait()
+    SqliteStore(path).lock()
+
+
+def test_a_foreign_database_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    with sqlite3.connect(path) as raw:
+        raw.execute("create table accounts (id)")
+    raw.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusableError, match="another application"):
+        SqliteStore(path).lock()
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(b"not a database at all" * 100)
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusableError, match="give another path"):
+        SqliteStore(path).lock()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("page", [2, 3])
+def test_a_damaged_store_is_put_aside_and_begun_anew(tmp_path: Path, page: int) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
+    path.write_bytes(data)
+    store = SqliteStore(path)
+    assert store.open(PROJECT, USER).tables == {}
+    store.commit(commit(2, JOB))
+    store.close()
+    assert SqliteStore(path).open(PROJECT, USER).n == 2
+    assert path.with_name("p.db.damaged").read_bytes() == bytes(data)
+
+
+def test_a_row_that_is_no_json_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    with sqlite3.connect(path) as raw:
+        raw.execute("update rows set body = '{'")
+    raw.close()
+    assert SqliteStore(path).open(PROJECT, USER).tables == {}
+
+
+def test_a_full_disk_keeps_the_last_commit(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    store = SqliteStore(path)
+    store.open(PROJECT, USER)
+    assert store._connection is not None
+    (pages,) = store._connection.execute("pragma page_count").fetchone()
+    store._connection.execute(f"pragma max_page_count = {pages}")
+    with pytest.raises(StoreError, match="full"):
+        store.commit(commit(2, *({"id": str(i), "text": "x" * 2000} for i in range(50))))
+    store.close()
+    stored = SqliteStore(path).open(PROJECT, USER)
+    assert (stored.n, stored.tables) == (1, {"jobs": {"j1": JOB}})
+
+
+def test_a_folder_that_is_missing_is_said_clearly(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusableError, match="give another path"):
+        SqliteStore(tmp_path / "missing" / "p.db").lock()
+
+
+def test_a_purge_leaves_nothing_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    store = SqliteStore(path)
+    store.open(PROJECT, USER)
+    store.purge()
+    store.close()
+    assert b"secret-title" not in path.read_bytes()
+    assert SqliteStore(path).open(PROJECT, USER).epoch is None
+
+
+def test_only_the_remembered_login_recalls_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    filled(path)
+    store = SqliteStore(path)
+    assert store.salt(PROJECT) is None
+    store.remember(b"salt", b"proof")
+    assert store.salt(PROJECT) == b"salt"
+    assert store.salt("http://other") is None
+    assert store.recall(PROJECT, b"wrong") is None
+    assert store.recall("http://other", b"proof") is None
+    found = store.recall(PROJECT, b"proof")
+    assert found is not None
+    assert (found[0], found[1].n) == (USER, 1)

@@ -1,0 +1,93 @@
+"""The command line: exit codes, one-line errors, and machine-readable answers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from portalctl import app
+from portalctl.exits import CommandError, EnvironmentUnusableError, ExitCode, UsageError
+
+
+def test_version_for_people(capsys):
+    assert app.run(["version"]) == ExitCode.OK
+    assert capsys.readouterr().out.startswith("portal-sync ")
+
+
+def test_version_for_machines(capsys):
+    assert app.run(["version", "--json"]) == ExitCode.OK
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["portal-sync"]
+    assert answer["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["dance"], ["version", "--colour"], ["demo", "--actions", "many"], ["demo", "--actions", "1"]],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments):
+    assert app.run(arguments) == ExitCode.USAGE
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert output.err.startswith("portalctl: ")
+    assert "portalctl --help" in output.err
+
+
+def test_no_command_shows_the_help(capsys):
+    assert app.run([]) == ExitCode.USAGE
+    assert "version" in capsys.readouterr().out
+
+
+def test_help_is_no_error(capsys):
+    assert app.run(["--help"]) == ExitCode.OK
+    assert "demo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CommandError("It broke.", "Mend it."), 1),
+        (UsageError("No such thing.", "Name another."), 2),
+        (EnvironmentUnusableError("Nothing runs.", "Start it."), 3),
+    ],
+)
+def test_an_error_becomes_one_line_and_its_exit_code(capsys, monkeypatch, error, code):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(app, "_version", fail)
+    assert app.run(["version"]) == code
+    assert capsys.readouterr().err == f"portalctl: {error.problem} {error.advice}\n"
+
+
+def test_a_missing_day_is_refused_before_anything_is_started(capsys, tmp_path):
+    assert app.run(["demo", "--day", str(tmp_path / "none.jsonl")]) == ExitCode.USAGE
+    assert "none.jsonl: cannot be read" in capsys.readouterr().err
+
+
+def test_markup_in_a_message_is_not_interpreted(capsys, monkeypatch):
+    def fail() -> None:
+        raise CommandError("[bold]row [1] is missing[/bold]")
+
+    monkeypatch.setattr(app, "_version", fail)
+    app.run(["version"])
+    assert "[bold]row [1] is missing[/bold]" in capsys.readouterr().err
+
+
+def test_without_the_extra_there_is_a_sentence_instead_of_a_traceback():
+    program = (
+        "import importlib.util as finder\n"
+        "find = finder.find_spec\n"
+        "finder.find_spec = lambda name: None if name == 'typer' else find(name)\n"
+        "from portalctl.__main__ import main\n"
+        "main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == ExitCode.ENVIRONMENT
+    assert "pip install 'portal-sync[cli]'" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("\n") == 1
