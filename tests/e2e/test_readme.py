@@ -70,7 +70,12 @@ async def running(program: Path, env: dict[str, str], folder: Path, *arguments: 
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
-        await process.communicate()
+        try:
+            await asyncio.wait_for(process.communicate(), 30)
+        except TimeoutError:
+            process.kill()
+            await process.communicate()
+            raise
 
 
 @pytest.mark.slow
