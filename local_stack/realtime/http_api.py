@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from local_stack.realtime.services import Services
 
 _UNAUTHORIZED = {"message": "Unauthorized"}
+_SINGLE_PATH = re.compile(rb"/api/broadcast/([^/]+)/events/([^/]+)/?\Z")
 _BLANK = "can't be blank"
 _TOO_LARGE = "Payload size exceeds tenant limit"
 
@@ -110,6 +113,15 @@ class HttpApi:
 
     async def single(self, request: Request) -> Response:
         """Broadcast one message: topic and event from the path, the payload is the body."""
+        try:
+            names = single_names(request.scope.get("raw_path") or request.url.path.encode())
+        except UnicodeDecodeError:
+            return Response("Bad Request", 400)
+        if names is None:
+            return Response("Not Found", 404, media_type="text/plain")
+        return await self._single(request, *names)
+
+    async def _single(self, request: Request, topic: str, event: str) -> Response:
         if (limited := self._limit(0)) is not None:
             return limited
         claims = self._authenticate(request)
@@ -131,14 +143,12 @@ class HttpApi:
             )
         if len(payload) > self._services.config.max_payload_bytes:
             return JSONResponse({"errors": {"payload": [_TOO_LARGE]}}, 422)
-        room = RoomKey(request.path_params["topic"], request.query_params.get("private") == "true")
+        room = RoomKey(topic, request.query_params.get("private") == "true")
         if room.private:
             refusal = await self._refuse_single(room, Subject(claims, _policy_headers(request)))
             if refusal is not None:
                 return refusal
-        push = broadcast.push_of_single(
-            room, request.path_params["event"], payload, is_json=is_json
-        )
+        push = broadcast.push_of_single(room, event, payload, is_json=is_json)
         self._services.counters.events.add(time.monotonic())
         self._services.rooms.broadcast(room, push)
         return Response(status_code=202)
@@ -205,6 +215,24 @@ class HttpApi:
                 "Too many messages to broadcast, please reduce the batch size" if over else None
             )
         return None if message is None else JSONResponse({"message": message}, 429)
+
+
+def single_names(raw_path: bytes) -> tuple[str, str] | None:
+    """Return topic and event of a single broadcast's path, None where there is nothing.
+
+    Each is one segment of the path as it was sent, decoded afterwards, as Phoenix does it: an
+    encoded slash belongs to the name. Pure.
+
+    Args:
+        raw_path: path of the request without the query, not decoded; a prefix does not matter.
+
+    Raises:
+        UnicodeDecodeError: a name is not UTF-8.
+    """
+    match = _SINGLE_PATH.search(raw_path.partition(b"?")[0])
+    if match is None:
+        return None
+    return unquote_to_bytes(match[1]).decode(), unquote_to_bytes(match[2]).decode()
 
 
 def _policy_headers(request: Request) -> dict[str, str]:

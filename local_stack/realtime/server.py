@@ -104,7 +104,7 @@ class RealtimeServer:
             routes=[
                 Route("/api/ping", api.ping),
                 Route("/api/broadcast", api.batch, methods=["POST"]),
-                Route("/api/broadcast/{topic}/events/{event}", api.single, methods=["POST"]),
+                Route("/api/broadcast/{names:path}", api.single, methods=["POST"]),
                 Route("/healthcheck", _healthcheck),
             ],
             exception_handlers={405: _not_found},

@@ -139,6 +139,19 @@ async def test_single_takes_bytes_and_json_and_nothing_else(project: Project) ->
     assert text.status_code == 415
 
 
+@pytest.mark.spec("RT-84")
+async def test_single_decodes_names_after_the_path_was_split(project: Project) -> None:
+    client = await project.joined("realtime:a/b c%", "1.0.0")
+    sent = await project.post("/api/broadcast/a%2Fb%20c%25/events/e%2F%C3%BC", json={"n": 1})
+    assert sent.status_code == 202
+    assert (await client.event("broadcast"))["payload"]["event"] == "e/ü"
+    elsewhere = await project.post("/api/broadcast/a/b%20c%25/events/e", json={})
+    assert elsewhere.status_code == 404
+    assert (await project.post("/api/broadcast/a%FF/events/e", json={})).status_code == 400
+    await client.fence()
+    assert client.frames == []
+
+
 @pytest.mark.spec("RT-85")
 async def test_http_without_a_good_token_is_unauthorized(project: Project) -> None:
     for key in ("", "garbage", project.token(lifetime_s=-1)):
