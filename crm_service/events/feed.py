@@ -1,19 +1,42 @@
-"""What staff tools are told: entries of the activity log, each once per stream.
+"""What staff tools are told: entries of the activity log, each once, without gaps.
 
-Entries are numbered when they are written and become visible when their transaction commits, so
-a smaller number may appear later. The feed therefore looks back a little each time, and leaves
-out what it has given already.
+The position is a snapshot of the database (``activity_since``): committed since then is exactly
+what the snapshot did not see, however early its numbers were drawn.
 """
 
-from collections import OrderedDict
-from typing import Any
+import re
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crm_service.access import Reader
 from crm_service.database import Row
+from crm_service.errors import InvalidRequestError, RuleRefusedError, UpstreamContractError
 
-_LOOK_BACK = 200
 _PAGE = 500
-_MAX_REMEMBERED = 5_000
+_SNAPSHOT = r"\d{1,19}:\d{1,19}:[\d,]*"
+# What activity_since takes (docs/reference/database.md): epoch, snapshot, and inside a stretch
+# also its end and the last entry received.
+CURSOR_PATTERN = rf"^[0-9a-f-]{{36}}~{_SNAPSHOT}(~{_SNAPSHOT}~\d{{1,18}})?$"
+_CURSOR = re.compile(CURSOR_PATTERN)
+
+
+class Entry(NamedTuple):
+    """One entry and the position behind it."""
+
+    row: Row
+    cursor: str
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    entries: list[dict[str, Any]]
+    cursor: str
+    within: str | None
+    more: bool
+    reset: str | None
 
 
 class ActivityFeed:
@@ -21,57 +44,77 @@ class ActivityFeed:
 
     Args:
         reader: On whose behalf; row-level security decides what they see.
-        last_id: Entries up to this one were received before; None starts at the end of the log.
+        cursor: Position behind the last entry received; None starts now.
+
+    Attributes:
+        cursor: Position reached.
+        reset: Why the position given was of no use, until the caller has been told.
     """
 
-    def __init__(self, reader: Reader, last_id: int | None) -> None:
+    def __init__(self, reader: Reader, cursor: str | None) -> None:
         self._reader = reader
-        self._last_id = last_id
-        self._given: OrderedDict[int, None] = OrderedDict()
+        self.cursor = cursor
+        self.reset: str | None = None
 
     async def start(self) -> None:
-        """Find the position to start from and what lies close before it.
+        """Check the position, or find the present one.
 
         Raises:
+            InvalidRequestError: The position was never given.
             AccessError: The caller is not staff.
             UpstreamError: The database does not answer.
         """
-        if self._last_id is None:
-            rows = await self._select({"select": "id", "order": "id.desc", "limit": "1"})
-            self._last_id = int(rows[0]["id"]) if rows else 0
-        query = {
-            "select": "id",
-            "and": f"(id.gt.{self._last_id - _LOOK_BACK},id.lte.{self._last_id})",
-        }
-        for row in await self._select(query):
-            self._remember(int(row["id"]))
+        if self.cursor is not None and not _CURSOR.match(self.cursor):
+            raise _never_given()
+        if self.cursor is None:
+            self._move(await self._ask(1))
+            return
+        try:
+            answer = await self._ask(1)
+        except RuleRefusedError as error:
+            raise _never_given() from error
+        if answer.reset is not None:
+            self._move(answer)
 
-    async def news(self) -> list[Row]:
-        """Return entries that were not given yet, in the order of their numbers.
+    async def news(self) -> AsyncIterator[Entry]:
+        """Yield what was committed since the position, up to now.
+
+        Within a stretch entries come in the order of their numbers, so a row's in the order of
+        its versions. The position moves on with each entry.
 
         Raises:
             AccessError: The caller is not staff any more.
             UpstreamError: The database does not answer.
         """
-        assert self._last_id is not None, "start() comes first"  # noqa: S101 - a bug otherwise
-        floor = self._last_id - _LOOK_BACK
-        found: list[Row] = []
         while True:
-            query = {"id": f"gt.{floor}", "order": "id.asc", "limit": str(_PAGE)}
-            rows = await self._select(query)
-            found += [row for row in rows if int(row["id"]) not in self._given]
-            if len(rows) < _PAGE:
-                break
-            floor = int(rows[-1]["id"])
-        for row in found:
-            self._remember(int(row["id"]))
-            self._last_id = max(self._last_id, int(row["id"]))
-        return found
+            answer = await self._ask(_PAGE)
+            for row in answer.entries:
+                # Behind the last one of a stretch, the shorter position means the same.
+                last = row is answer.entries[-1]
+                self.cursor = answer.cursor if last else f"{answer.within}{row['id']}"
+                yield Entry(row, self.cursor)
+            self._move(answer)
+            if not answer.more:
+                return
 
-    async def _select(self, query: dict[str, Any]) -> list[Row]:
-        return await self._reader.select("activity_log", query)
+    def _move(self, answer: _Answer) -> None:
+        self.cursor = answer.cursor
+        if answer.reset is not None:
+            self.reset = answer.reset
 
-    def _remember(self, entry_id: int) -> None:
-        self._given[entry_id] = None
-        if len(self._given) > _MAX_REMEMBERED:
-            self._given.popitem(last=False)
+    async def _ask(self, limit: int) -> _Answer:
+        found = await self._reader.call("activity_since", {"after": self.cursor, "limit": limit})
+        try:
+            return _Answer.model_validate(found)
+        except ValidationError as error:
+            raise UpstreamContractError(
+                "activity_since answers differently than expected. Apply supabase/migrations.",
+                retry_after_s=60,
+            ) from error
+
+
+def _never_given() -> InvalidRequestError:
+    return InvalidRequestError(
+        "Last-Event-ID is no id of this stream. Leave it out to start now.",
+        [{"field": "header.last-event-id", "message": "must be the id of an event received"}],
+    )

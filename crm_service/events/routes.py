@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from crm_service.dependencies import ReaderDep, ServicesDep
 from crm_service.errors import ServiceError, UpstreamError
 from crm_service.events.doorbell import Doorbell
-from crm_service.events.feed import ActivityFeed
+from crm_service.events.feed import CURSOR_PATTERN, ActivityFeed
 from crm_service.problems import describe
 
 router = APIRouter(tags=["events"])
@@ -32,15 +32,21 @@ async def stream_events(
     reader: ReaderDep,
     last_event_id: Annotated[
         str | None,
-        Header(pattern=r"^\d{1,18}$", description="`id` of the last event received."),
+        Header(
+            max_length=16_000,
+            pattern=CURSOR_PATTERN,
+            description="`id` of the last event received: the stream goes on behind it.",
+        ),
     ] = None,
 ) -> EventStream:
     """Follow what colleagues and customers change, as it happens.
 
-    Events: `activity` (as in `/v1/activity`, with its `id`), `status` (whether the doorbell is
-    joined), `problem` (the stream ends; reconnect with a fresh token and `Last-Event-ID`).
+    Events: `activity` (as in `/v1/activity`), `status` (whether the doorbell is joined), `reset`
+    (what happened since `Last-Event-ID` is not known any more: load again what you show),
+    `problem` (the stream ends; reconnect with a fresh token and `Last-Event-ID`). An event's
+    `id` is the position behind it, also of those without data that only move it.
     """
-    feed = ActivityFeed(reader, int(last_event_id) if last_event_id else None)
+    feed = ActivityFeed(reader, last_event_id)
     await feed.start()
     doorbell = services.doorbell_for(reader.caller.subject)
     stopping: asyncio.Event = request.app.state.stopping
@@ -83,18 +89,22 @@ class _Stream:
                     return
                 if self._doorbell.live is not told_live:
                     told_live = self._doorbell.live
-                    yield render_event("status", {"live": told_live})
+                    yield render_event("status", {"live": told_live}, self._feed.cursor)
                 self._doorbell.rung.clear()
                 try:
-                    for row in await self._feed.news():
-                        yield render_event("activity", row, str(row["id"]))
+                    async for entry in self._feed.news():
+                        yield render_event("activity", entry.row, entry.cursor)
                 except UpstreamError:
                     yield b": the database does not answer\n\n"
                 except ServiceError as error:
                     yield _problem(error.code, error.detail)
                     return
+                if self._feed.reset is not None:
+                    yield render_event("reset", {"reason": self._feed.reset}, self._feed.cursor)
+                    self._feed.reset = None
                 if not await self._rung():
-                    yield b": still here\n\n"
+                    # No data: nothing is dispatched, and yet the position moves on.
+                    yield f": still here\nid: {self._feed.cursor}\n\n".encode()
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.service.test_process import serving
+from tests.support.crm import assert_problem
 from tests.support.personas import AGENT, CUSTOMER_A
 
 WAIT_S = 20
@@ -70,11 +71,20 @@ async def test_a_change_arrives_and_a_stream_is_resumed(service, sign_in):
         made = await post(url, token, "One")
         last_id, entry = await next_event("activity")
         assert (entry["row_id"], entry["op"], entry["actor"]) == (made, "insert", AGENT.uid)
-        assert last_id == str(entry["id"])
     missed = [await post(url, token, name) for name in ("Two", "Three")]
     async with following(url, token, **{"Last-Event-ID": last_id}) as next_event:
         got = [(await next_event("activity"))[1]["row_id"] for _ in missed]
     assert got == missed
+    epoch, snapshot = last_id.split("~")
+    stale = epoch[::-1].replace("-", "0")[:36].ljust(36, "0") + "~" + snapshot
+    async with following(url, token, **{"Last-Event-ID": stale}) as next_event:
+        _, told = await next_event("reset")
+    assert told == {"reason": "epoch"}
+    for never_given in ("17", f"{epoch}~9:1:"):
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            headers = {"Authorization": f"Bearer {token}", "Last-Event-ID": never_given}
+            response = await client.get("/v1/events", headers=headers)
+        assert_problem(response, 422, "invalid-request")
 
 
 async def test_streams_end_when_the_service_stops(service, sign_in):
