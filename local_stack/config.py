@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from local_stack.errors import StackConfigError
-from local_stack.ports import HIGHEST_PORT
+from local_stack.ports import HIGHEST_PORT, LOOPBACK, is_loopback, parse_host
 
 DEFAULT_API_PORT = 54_321
 DEFAULT_DATABASE_PORT = 54_322
@@ -22,7 +22,10 @@ class StackConfig:
 
     Attributes:
         data_dir: Folder that keeps everything; None for a temporary one, forgotten on exit.
-        api_port: TCP port of the API on 127.0.0.1; 0 for a free one.
+        host: Address that the API listens on: one of this machine, or `0.0.0.0` or `::` for all.
+            Anything but loopback lets other machines in, without TLS, and is warned of. PostgreSQL
+            stays on 127.0.0.1.
+        api_port: TCP port of the API; 0 for a free one.
         database_port: TCP port of PostgreSQL on 127.0.0.1; 0 for a free one.
         api_port_strict: A taken port is an error; False takes the next free one and says so.
         database_port_strict: The same for PostgreSQL.
@@ -39,6 +42,7 @@ class StackConfig:
     """
 
     data_dir: Path | None = None
+    host: str = LOOPBACK
     api_port: int = 0
     database_port: int = 0
     api_port_strict: bool = True
@@ -55,6 +59,13 @@ class StackConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot work."""
+        try:
+            object.__setattr__(self, "host", parse_host(self.host))
+        except ValueError as error:
+            raise StackConfigError(
+                f"host must be an IPv4 or IPv6 address of this machine, not {self.host!r}. "
+                "Leave it out to listen on this machine alone."
+            ) from error
         for name, port in (("api_port", self.api_port), ("database_port", self.database_port)):
             if not 0 <= port <= HIGHEST_PORT:
                 raise StackConfigError(f"{name} must be between 0 and {HIGHEST_PORT}, not {port}.")
@@ -82,6 +93,17 @@ class StackConfig:
                 "roles and passwords that others use. Leave database_url out; the stack runs a "
                 "server of its own."
             )
+
+    @property
+    def exposure(self) -> str | None:
+        """What it means that other machines reach the API; None when they do not."""
+        if is_loopback(self.host):
+            return None
+        return (
+            f"THE API LISTENS ON {self.host}: every machine that reaches this one can call it, "
+            "sign up and try passwords. There is no TLS: whoever is on the way reads keys, "
+            "passwords and rows. Leave the host out unless this network is yours."
+        )
 
     @property
     def durable(self) -> bool:

@@ -25,7 +25,7 @@ from local_stack.folder import (
     remove_state,
 )
 from local_stack.keys import ProjectKeys
-from local_stack.ports import LOOPBACK
+from local_stack.ports import LOOPBACK, reachable_host
 from local_stack.postgres.data import DataFolder
 from local_stack.postgres.leftover import leftover_pid, stop_leftover
 
@@ -62,7 +62,7 @@ def running_environment(folder: Path) -> dict[str, str]:
     password = quote(load_passwords(folder)["postgres"], safe="")
     return environment(
         keys,
-        f"http://{LOOPBACK}:{state.api_port}",
+        f"http://{reachable_host(state.host)}:{state.api_port}",
         f"postgresql://postgres:{password}@{LOOPBACK}:{state.database_port}/postgres",
     )
 
@@ -131,7 +131,8 @@ def is_ready(state: StackState, timeout_s: float = 3.0) -> bool:
     """Ask a running stack whether it can serve requests."""
     if state.api_port is None:
         return False
-    connection = http.client.HTTPConnection(LOOPBACK, state.api_port, timeout=timeout_s)
+    host = reachable_host(state.host).strip("[]")
+    connection = http.client.HTTPConnection(host, state.api_port, timeout=timeout_s)
     try:
         connection.request("GET", "/ready")
         return connection.getresponse().status == HTTPStatus.OK

@@ -10,6 +10,7 @@
     │   ├── DamagedDataError                 a database that was complete is not any more
     │   └── DataVersionError                 found, wanted: made by another PostgreSQL major
     ├── PortTakenError                       port
+    ├── HostUnusableError                    host: no address of this machine
     ├── PostgresError                        log_tail
     │   ├── BinariesNotFoundError
     │   ├── InitdbError
@@ -128,6 +129,17 @@ class PortTakenError(StackError):
         super().__init__(
             f"Port {port} for {purpose} is in use by another program. "
             "Name another port, or 0 for a free one."
+        )
+
+
+class HostUnusableError(StackError):
+    """The API was told to listen on an address that this machine does not have."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"This machine has no address {host} to listen on. Leave the host out for this machine "
+            "alone, or name one of its addresses."
         )
 
 

@@ -26,6 +26,7 @@ from typing import IO, Self
 
 from local_stack.errors import FolderError, FolderInUseError
 from local_stack.locations import temporary_parent
+from local_stack.ports import LOOPBACK
 from local_stack.postgres.account import is_root
 
 LOCK = "stack.lock"
@@ -49,6 +50,7 @@ class StackState:
     started_at: str
     version: str
     ephemeral: bool = False
+    host: str = LOOPBACK
     troubles: tuple[str, ...] = ()
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
 
-from local_stack.errors import PortTakenError, StackError
+from local_stack.errors import HostUnusableError, PortTakenError, StackError
 from local_stack.http_guard import GuardedHttpProtocol
-from local_stack.ports import LOOPBACK, next_free_port
+from local_stack.ports import LOOPBACK, family_of, next_free_port
 from local_stack.realtime.keepalive import RealtimeWebSocketProtocol
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind_port(port: int, *, strict: bool) -> socket.socket:
-    """Take a loopback port now and serve on it later.
+def bind_port(port: int, *, strict: bool, host: str = LOOPBACK) -> socket.socket:
+    """Take a port now and serve on it later.
 
     The socket listens from now on, because a port that is only bound is not taken: another
     socket may be bound to it too. Connections wait until they are served.
@@ -42,21 +43,32 @@ def bind_port(port: int, *, strict: bool) -> socket.socket:
     Args:
         port: 0 for a free one.
         strict: A taken port is an error; False takes the next free one.
+        host: Address of this machine.
 
     Raises:
         PortTakenError: The port is taken.
+        HostUnusableError: The address is none of this machine.
     """
-    wanted = port if strict or port == 0 else next_free_port(port)
-    # asyncio turns Nagle's algorithm off only on sockets that name TCP; with it, each answer
-    # waits 40 ms for an ACK.
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((LOOPBACK, wanted))
+        # asyncio turns Nagle's algorithm off only on sockets that name TCP; with it, each answer
+        # waits 40 ms for an ACK.
+        made = socket.socket(family_of(host), socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except OSError as error:
+        raise HostUnusableError(host) from error
+    wanted = port
+    try:
+        wanted = port if strict or port == 0 else next_free_port(port, host=host)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, wanted))
         made.listen(BACKLOG)
     except OSError as error:
         made.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise HostUnusableError(host) from error
         raise PortTakenError(wanted, "the API") from error
+    except BaseException:
+        made.close()
+        raise
     return made
 
 

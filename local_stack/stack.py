@@ -32,7 +32,7 @@ from local_stack.folder import (
 from local_stack.journal import logging_to
 from local_stack.keys import ProjectKeys
 from local_stack.listener import Listener, bind_port
-from local_stack.ports import LOOPBACK
+from local_stack.ports import reachable_host
 from local_stack.postgres.binaries import wheel_install
 from local_stack.postgres.cluster import SUPERUSER, Cluster, ClusterConfig
 from local_stack.servers import Servers
@@ -125,8 +125,8 @@ class LocalStack:
 
     @property
     def api_url(self) -> str:
-        """URL that Supabase clients are given."""
-        return f"http://{LOOPBACK}:{self._api_port}"
+        """URL that Supabase clients on this machine are given."""
+        return f"http://{reachable_host(self.config.host)}:{self._api_port}"
 
     @property
     def database_url(self) -> str:
@@ -221,12 +221,14 @@ class LocalStack:
         self._stack.enter_context(FolderLock(folder))
         self._stack.enter_context(logging_to(folder / LOG, config.log_level, config.log_format))
         self._stack.callback(remove_state, folder)
-        listening = bind_port(config.api_port, strict=config.api_port_strict)
+        listening = bind_port(config.api_port, strict=config.api_port_strict, host=config.host)
         self._stack.callback(listening.close)
         self._listening = listening
         self._api_port = int(listening.getsockname()[1])
         if config.api_port not in {0, self._api_port}:
             self._notice(f"Port {config.api_port} is in use; the API is on port {self._api_port}.")
+        if config.exposure is not None:
+            self._notice(config.exposure)
         self._write_state()
         self._passwords = load_passwords(folder)
         key_file = folder / KEYS
@@ -315,6 +317,7 @@ class LocalStack:
             started_at=self._started_at,
             version=metadata.version("portal-sync"),
             ephemeral=self.config.data_dir is None,
+            host=self.config.host,
             troubles=self.troubles,
         )
         write_state(self.folder, state)

@@ -45,6 +45,10 @@ def up(
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Keep nothing: a temporary folder, gone at the end.")
     ] = False,
+    host: Annotated[
+        str,
+        typer.Option(help="Address of the API; anything but loopback lets other machines in."),
+    ] = "127.0.0.1",
     port: Annotated[
         int | None,
         typer.Option(help="Port of the API, 0 for a free one.", show_default="54321 or the next"),
@@ -72,7 +76,7 @@ def up(
     """Start the local stack and keep it running until Ctrl-C.
 
     Prints the SUPABASE_* variables as dotenv lines when it is ready. For development and
-    single-machine use: it listens on this machine alone.
+    single-machine use: it listens on this machine alone, unless --host says otherwise.
     """
     if ephemeral and data is not None:
         raise UsageError("--ephemeral keeps nothing, so --data has no meaning.", "Drop one.")
@@ -86,6 +90,7 @@ def up(
         # A port that was named must be that one; the usual ones give way.
         config = StackConfig(
             data_dir=None if ephemeral else _data_dir(data),
+            host=host,
             api_port=DEFAULT_API_PORT if port is None else port,
             api_port_strict=port is not None,
             database_port=DEFAULT_DATABASE_PORT if db_port is None else db_port,
@@ -169,15 +174,23 @@ def _announce(stack: LocalStack, *, as_json: bool) -> None:
         return
     _write_dotenv(variables)
     err = console.stderr()
+    exposure = stack.config.exposure
     for notice in stack.notices:
-        err.print(f"Note: {notice}", style="yellow")
+        if notice != exposure:
+            err.print(f"Note: {notice}", style="yellow")
     kept = "nothing is kept" if stack.config.data_dir is None else f"data in {stack.folder}"
     err.print(f"The stack runs: {stack.api_url} ({kept}).", style="bold green")
-    err.print(
-        "FOR DEVELOPMENT ON THIS MACHINE ONLY. Its keys are test keys; do not expose its ports.",
-        style="bold yellow",
-    )
+    text, style = caution(stack.config)
+    err.print(text, style=style)
     err.print("Ctrl-C stops it.", style="dim")
+
+
+def caution(config: StackConfig) -> tuple[str, str]:
+    """Return what the user of a stack is warned of, and the style that says how loudly."""
+    if config.exposure is not None:
+        return f"WARNING: {config.exposure}", "bold white on red"
+    text = "FOR DEVELOPMENT ON THIS MACHINE ONLY. Its keys are test keys; do not expose its ports."
+    return text, "bold yellow"
 
 
 def _write_dotenv(variables: dict[str, str]) -> None:

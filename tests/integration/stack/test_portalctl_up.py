@@ -180,7 +180,9 @@ def test_other_processes_find_a_running_stack_by_its_folder(
     code, _, err = finish("status", "--data", folder)
     assert code == 3
     assert "No stack is running" in err
-    up = start(running, "--data", folder, "--log-format", "json")
+    up = start(running, "--data", folder, "--log-format", "json", "--host", "127.0.0.2")
+    assert up.facts["api_url"] == f"http://127.0.0.2:{up.facts['api_port']}"
+    assert up.facts["notices"] == []
     with concurrent.futures.ThreadPoolExecutor() as pool:
         status, env, logs, second, taken, reset = pool.map(
             lambda arguments: finish(*arguments),
@@ -189,7 +191,10 @@ def test_other_processes_find_a_running_stack_by_its_folder(
                 ("env", "--data", folder, "--json"),
                 ("logs", "--data", folder),
                 ("up", "--data", folder),
-                ("up", "--data", str(home / "other"), "--port", str(up.facts["api_port"])),
+                (
+                    *("up", "--data", str(home / "other"), "--host", "127.0.0.2"),
+                    *("--port", str(up.facts["api_port"])),
+                ),
                 ("reset", "--yes", "--data", folder),
             ],
         )

@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 
 from local_stack.config import StackConfig
-from local_stack.errors import DamagedDataError, FolderInUseError, MigrationError, StackConfigError
+from local_stack.errors import (
+    DamagedDataError,
+    FolderInUseError,
+    HostUnusableError,
+    MigrationError,
+    PortTakenError,
+    StackConfigError,
+)
 from local_stack.faults import Faults
+from local_stack.listener import bind_port
+from local_stack.ports import reachable_host
 from local_stack.postgres.cluster import Cluster, ClusterConfig
 from local_stack.postgres.data import DataFolder, DataState
 from local_stack.postgres.leftover import PidFile, parse_pid_file
@@ -22,6 +31,8 @@ from local_stack.postgres.migrate import Migration, plan_migrations, read_migrat
         ({"database_port": 70_000}, "database_port must be between"),
         ({"api_port": 5000, "database_port": 5000}, "must differ"),
         ({"project_dir": Path("/no/such/folder")}, "does not exist"),
+        ({"host": "example.com"}, "host must be an IPv4 or IPv6 address"),
+        ({"host": ""}, "host must be an IPv4 or IPv6 address"),
         ({"log_level": "loud"}, "log_level must be one of"),
         ({"log_format": "xml"}, "log_format must be one of text, json"),
         ({"postgres_major": 17}, "postgres_major must be one of 16, 18"),
@@ -32,6 +43,58 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, object], mess
     """Before anything is started, with the name of the setting."""
     with pytest.raises(StackConfigError, match=message):
         StackConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "reached_at"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "127.0.0.1"),
+        ("127.8.9.10", "127.8.9.10"),
+        ("::1", "[::1]"),
+    ],
+)
+def test_addresses_of_loopback_are_nothing_to_warn_of(host: str, reached_at: str) -> None:
+    """The whole of 127.0.0.0/8 and ::1 stay on this machine."""
+    config = StackConfig(host=host)
+    assert config.exposure is None
+    assert reachable_host(config.host) == reached_at
+
+
+@pytest.mark.parametrize(
+    ("host", "reached_at"),
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "[2001:db8::7]"),
+    ],
+)
+def test_any_other_address_is_warned_of(host: str, reached_at: str) -> None:
+    """The warning names the address; this machine itself gets an address that it can reach."""
+    config = StackConfig(host=host)
+    assert config.exposure is not None
+    assert f"LISTENS ON {host}" in config.exposure
+    assert "no TLS" in config.exposure
+    assert reachable_host(config.host) == reached_at
+
+
+def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
+    """192.0.2.0/24 is nobody's."""
+    with pytest.raises(HostUnusableError, match=r"no address 192\.0\.2\.7"):
+        bind_port(0, strict=True, host="192.0.2.7")
+
+
+def test_a_port_is_taken_on_its_address_alone() -> None:
+    """Another loopback address has ports of its own."""
+    with bind_port(0, strict=True, host="127.0.0.2") as first:
+        host, port = first.getsockname()
+        assert host == "127.0.0.2"
+        with pytest.raises(PortTakenError):
+            bind_port(port, strict=True, host="127.0.0.2")
+        with bind_port(port, strict=False, host="127.0.0.2") as second:
+            assert second.getsockname()[1] != port
+        bind_port(port, strict=True, host="127.0.0.3").close()
 
 
 def test_only_an_ephemeral_stack_gives_up_durability() -> None:

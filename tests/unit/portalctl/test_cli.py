@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from local_stack.config import StackConfig
 from portalctl import app
+from portalctl.commands.stack import caution
 from portalctl.exits import CommandError, EnvironmentUnusableError, ExitCode, UsageError
 
 
@@ -38,6 +40,19 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments):
 def test_no_command_shows_the_help(capsys):
     assert app.run([]) == ExitCode.USAGE
     assert "version" in capsys.readouterr().out
+
+
+def test_a_stack_that_others_can_reach_is_warned_of_loudly():
+    quiet, _ = caution(StackConfig(host="127.0.0.1"))
+    assert "ON THIS MACHINE ONLY" in quiet
+    loud, style = caution(StackConfig(host="0.0.0.0"))
+    assert loud.startswith("WARNING: THE API LISTENS ON 0.0.0.0")
+    assert "red" in style
+
+
+def test_a_host_that_is_no_address_is_refused(capsys):
+    assert app.run(["up", "--ephemeral", "--host", "my-machine"]) == ExitCode.USAGE
+    assert "host must be an IPv4 or IPv6 address" in capsys.readouterr().err
 
 
 def test_help_is_no_error(capsys):
