@@ -1,0 +1,58 @@
+"""One caller, in turns: the same row read and written at PostgREST and through the service."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from typing import Any
+from uuid import uuid4
+
+from benchmarks.service.figures import quantiles_ms
+from benchmarks.service.world import World
+
+_WARM_UP = 50
+
+
+async def overhead(world: World, rounds: int) -> dict[str, Any]:
+    """Return latencies and the ratios of their medians.
+
+    Args:
+        world: Everything that runs.
+        rounds: How often each call is made.
+    """
+    rest, crm = world.rest(), world.service()
+    represent = {"Prefer": "return=representation"}
+    times: dict[str, list[float]] = {}
+    for turn in range(rounds + _WARM_UP):
+        customer = world.customers[turn % len(world.customers)]
+        thread = f"customer_id=eq.{customer}&deleted_at=is.null"
+        newest = "order=created_at.desc,id.desc&limit=51"
+
+        def message(customer: str = customer) -> bytes:
+            return json.dumps({"id": str(uuid4()), "customer_id": customer, "body": "B"}).encode()
+
+        calls = {
+            "read_direct": (rest, rest.encode("GET", f"/customers?id=eq.{customer}")),
+            "read_service": (crm, crm.encode("GET", f"/v1/customers/{customer}")),
+            "list_direct": (rest, rest.encode("GET", f"/customers?deleted_at=is.null&{newest}")),
+            "list_service": (crm, crm.encode("GET", "/v1/customers")),
+            "thread_direct": (rest, rest.encode("GET", f"/messages?{thread}&{newest}")),
+            "thread_service": (crm, crm.encode("GET", f"/v1/messages?customer_id={customer}")),
+            "write_direct": (rest, rest.encode("POST", "/messages", message(), represent)),
+            "write_service": (crm, crm.encode("POST", "/v1/messages", message())),
+        }
+        for name, (connection, request) in calls.items():
+            started = time.perf_counter()
+            status, _, body = await connection.exchange(request)
+            took_s = time.perf_counter() - started
+            if status not in {200, 201}:
+                raise RuntimeError(f"{name}: {status} {body.decode()[:500]}")
+            if turn >= _WARM_UP:
+                times.setdefault(name, []).append(took_s)
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    ratios = {
+        f"{kind}_ratio": round(medians[f"{kind}_service"] / medians[f"{kind}_direct"], 2)
+        for kind in ("read", "list", "thread", "write")
+    }
+    return {**ratios, **{f"{name}_ms": quantiles_ms(found) for name, found in times.items()}}
