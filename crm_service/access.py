@@ -21,9 +21,9 @@ from crm_service.errors import (
 
 # How long a passed check is remembered. Row-level security judges every statement anyway: the
 # check keeps customers from the staff door, and tells people who were removed why they get
-# nothing. So it is asked again at once whenever the database gives nothing or refuses.
-_WRITE_GRACE_S = 2.0
-_READ_GRACE_S = 30.0
+# nothing. So it is asked again at once whenever the database gives nothing or refuses, and
+# somebody who was staff a moment ago can do no more than in the portal, with the same token.
+_GRACE_S = 30.0
 _MAX_REMEMBERED = 10_000
 
 _T = TypeVar("_T")
@@ -114,7 +114,7 @@ class Reader:
         return await self._staff.identify(self.caller)
 
     async def _guarded(self, read: Coroutine[Any, Any, _T]) -> _T:
-        if not self._staff.confirmed(self.caller, max_age_s=_READ_GRACE_S):
+        if not self._staff.confirmed(self.caller, max_age_s=_GRACE_S):
             return await _both(self._staff.require(self.caller), read)
         try:
             found = await read
@@ -137,7 +137,7 @@ class Writer(Reader):
         Raises:
             AccessError: The caller is not.
         """
-        await staff.require(caller, max_age_s=_WRITE_GRACE_S)
+        await staff.require(caller, max_age_s=_GRACE_S)
         return cls(database, staff, caller)
 
     async def insert(self, table: str, row: Row) -> Row:

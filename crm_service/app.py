@@ -17,7 +17,7 @@ from crm_service.auth import TokenVerifier
 from crm_service.bulk.routes import router as bulk
 from crm_service.calls.routes import router as calls
 from crm_service.customers.routes import router as customers
-from crm_service.database import Database, create_http_client
+from crm_service.database import Database, create_http_client, create_wire
 from crm_service.dependencies import Services
 from crm_service.events.doorbell import Doorbell
 from crm_service.events.routes import router as events
@@ -37,6 +37,7 @@ from crm_service.protection import SecurityHeaders
 from crm_service.settings import Settings
 from crm_service.signing_keys import SigningKeys
 from crm_service.staff.routes import router as staff
+from crm_service.wire import Wire
 
 _SLICES = (
     customers,
@@ -85,7 +86,7 @@ signed-in member of staff, under row-level security; customers' portals see the 
 def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
     """Build the application.
 
-    The HTTP client to Supabase is opened by the application's lifespan and closed with it.
+    The connections to Supabase are opened within the application's lifespan and closed with it.
 
     Args:
         settings: See ``Settings``.
@@ -96,8 +97,10 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with create_http_client(settings, transport) as http:
-            app.state.services = _create_services(settings, http, metrics)
+            wire = create_wire(settings, transport)
+            app.state.services = _create_services(settings, http, wire, metrics)
             yield
+            await wire.aclose()
 
     app = FastAPI(
         title="Portal Sync CRM",
@@ -147,8 +150,10 @@ def _version_1() -> APIRouter:
     return router
 
 
-def _create_services(settings: Settings, http: httpx.AsyncClient, metrics: Metrics) -> Services:
-    database = Database(http, settings, metrics)
+def _create_services(
+    settings: Settings, http: httpx.AsyncClient, wire: Wire, metrics: Metrics
+) -> Services:
+    database = Database(wire, settings, metrics)
     signing_keys = SigningKeys(
         http,
         f"{settings.auth_url}/.well-known/jwks.json",

@@ -54,7 +54,7 @@ class _Protocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.answer is not None and not self.answer.done():
-            self.answer.set_exception(BrokenError())
+            self.answer.set_exception(BrokenError(repr(exc)))
 
 
 class Connection:

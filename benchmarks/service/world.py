@@ -29,9 +29,9 @@ _NAMESPACE = UUID("7d2f3c1e-94f4-5f0a-8a52-6b3c9a4d1e07")
 _ADD_STAFF = """
 with made as (
     insert into auth.users (
-        instance_id, id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data,
-        raw_user_meta_data, created_at, updated_at, confirmation_token, recovery_token,
-        email_change_token_new, email_change)
+        instance_id, id, aud, role, email, encrypted_password, email_confirmed_at,
+        raw_app_meta_data, raw_user_meta_data, created_at, updated_at, confirmation_token,
+        recovery_token, email_change_token_new, email_change)
     select u.instance_id, n.id, u.aud, u.role, n.email, u.encrypted_password, u.email_confirmed_at,
         u.raw_app_meta_data, u.raw_user_meta_data, now(), now(), '', '', '', ''
     from unnest($1::uuid[], $2::text[]) as n (id, email), auth.users as u
@@ -139,14 +139,13 @@ async def _service(env: dict[str, str]) -> AsyncIterator[tuple[str, int]]:
         # One generator sends for everybody as fast as it can; people do not.
         "CRM_RATE_LIMIT": "none",
     }
-    with Path(os.devnull).open("wb") as nowhere:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            *(sys.executable, "-m", "crm_service"),
-            env={**os.environ, **own},
-            stderr=asyncio.subprocess.PIPE,
-            stdout=nowhere,
-        )
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        *(sys.executable, "-m", "crm_service"),
+        env={**os.environ, **own},
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
     assert process.stderr is not None
     found = None
     draining: asyncio.Task[None] | None = None
