@@ -35,6 +35,7 @@ class Faults:
         http_refuse: HTTP status for every request to REST and Auth; None answers.
         http_delay_s: Wait before a request to REST and Auth is handled.
         http_hang: Requests to REST and Auth are accepted and not answered while this is set.
+        http_paths: Beginnings of the paths that the three switches above act on.
     """
 
     refuse_connects: int | None = None
@@ -45,6 +46,7 @@ class Faults:
     http_refuse: int | None = None
     http_delay_s: float = 0.0
     http_hang: bool = False
+    http_paths: tuple[str, ...] = ("/rest/", "/auth/")
     _drop: Callable[[], object] | None = field(default=None, repr=False)
 
     def drop_sockets(self) -> None:
@@ -73,8 +75,8 @@ class HttpFaults:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection, badly if a switch says so."""
         path = str(scope.get("path", ""))
-        if scope["type"] == "http" and path.startswith(("/rest/", "/auth/")):
-            faults = self._faults
+        faults = self._faults
+        if scope["type"] == "http" and path.startswith(faults.http_paths):
             if faults.http_delay_s > 0:
                 await asyncio.sleep(faults.http_delay_s)
             while faults.http_hang:  # noqa: ASYNC110  # the switch is set from other threads

@@ -3,295 +3,198 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import Awaitable, Callable
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
-from portal_sdk import PasswordAuth, Portal, PortalConfig
-from portal_sdk.types import DoorbellKind
+from tests.faults.matrix import DOORBELLS, Fault, faults_for
+from tests.faults.oracle import Rows, read_as_user, stored_rows
 from tests.faults.proxy import FaultProxy
+from tests.faults.staff import Staff
 from tests.faults.witness import Counters, Freshness, Witness, cached_rows
-from tests.integration.portal_sdk.conftest import PASSWORD, Account
+from tests.faults.world import CONFIG, Device, ShortTokens, World, password_of, tokens_of
 from tests.support.waiting import eventually
 
-CONFIG = PortalConfig(
-    verify_interval_s=1.5, heartbeat_interval_s=0.5, heartbeat_timeout_s=0.5, request_timeout_s=2.0,
-    ring_grace_s=0.5, poll_interval_s=0.2, join_timeout_s=2.0, backoff_cap_s=1.0,
-    stable_after_s=1.0, rate_limit_wait_s=1.0, doorbell_return_s=5.0,
-)  # fmt: skip
 ALLOWED_BEHIND_S = CONFIG.verify_interval_s + CONFIG.request_timeout_s + CONFIG.lag_grace_s
 STUCK_AFTER_S = 30.0
-TABLES = ("customers", "jobs", "invoices", "messages", "loyalty_transactions")
+FAULTS_PER_ROUND = 25
+TOKEN_LIFE_S = 6
+SEEN_DIFFERENCES = 5
 
 
 class Campaign:
-    """One customer with one portal behind a bad network, and staff who keep writing."""
+    """One customer with one or two devices behind a bad network, and staff who keep writing.
+
+    Args:
+        account, other: The customer, and one whose data must never be seen.
+        proxy: What the devices connect through.
+        folder: Place for the store of the first device.
+        seed: Of every random choice.
+        doorbells: A name in ``DOORBELLS``.
+        short: Leave out faults that take long or disturb other users of the stack.
+        device_count: 2 adds a device in memory that signs in with tokens of seconds.
+        writer_count: Members of staff who write at once.
+        on_progress: Told after each fault.
+    """
 
     def __init__(
-        self, account: Account, other: Account, proxy: FaultProxy, store: Path, *, seed: int,
-        doorbells: tuple[DoorbellKind, ...],
+        self, account: Any, other: Any, proxy: FaultProxy, folder: Path, *, seed: int,
+        doorbells: str, short: bool = True, device_count: int = 1, writer_count: int = 2,
+        on_progress: Callable[[Counters], None] = lambda _counters: None,
     ) -> None:  # fmt: skip
         self.counters = Counters()
-        self._account, self._other, self._proxy, self._store = account, other, proxy, store
+        self._account, self._proxy = account, proxy
         self._random = random.Random(seed)
-        settings = {name: getattr(CONFIG, name) for name in CONFIG.__dataclass_fields__}
-        self._config = PortalConfig(**{**settings, "doorbells": doorbells})
-        self._witness = Witness(str(account.customer_id), self.counters)
-        self._freshness = Freshness(ALLOWED_BEHIND_S, self.counters)
-        self._jobs: list[Any] = []
-        self._portal: Portal | None = None
-        self._faults: list[Callable[[], Awaitable[None]]] = [
-            self._reset, self._finish, self._drop_sockets, self._refuse, self._black_hole,
-            self._jitter, self._dribble, self._hang, self._http_down, self._http_hang,
-            self._lose_rings, self._refuse_sockets, self._refuse_joins, self._kill_backends,
-            self._expire_epoch, self._prune, self._vanish, self._restart_portal, self._pause,
-        ]  # fmt: skip
+        self._config = replace(CONFIG, doorbells=DOORBELLS[doorbells])
+        self._faults = faults_for(doorbells, short=short)
+        self._writer_count = writer_count
+        self._on_progress = on_progress
+        secret = f"secret-{uuid.uuid4().hex}"
+        proxy.secret = secret.encode()
+        self._freshness: list[Freshness] = []
+        self._staff = Staff(
+            account, other, self._random, self.counters, secret=secret, on_commit=self._committed
+        )
+        self._world = World(account, other, proxy, self._random, self.counters, self._staff.jobs)
+        self._add_device(folder / "portal.db", password_of(account))
+        if device_count > 1:
+            self._world.tokens = ShortTokens(account, TOKEN_LIFE_S)
+            self._add_device(None, tokens_of(self._world.tokens))
+
+    def _add_device(self, store: Path | None, auth: Any) -> None:
+        witness = Witness(str(self._account.customer_id), self.counters, self._world.tampered)
+        device = Device(
+            self._account, self._proxy.url, self._config, witness, store=store, auth=auth
+        )
+        self._world.devices.append(device)
+        self._freshness.append(Freshness(ALLOWED_BEHIND_S, self.counters))
 
     async def run(self, *, fault_count: int, write_count: int) -> Counters:
-        """Run until so many faults and writes were made; heal, wait, compare."""
-        for _ in range(5):
-            self._jobs.append(await self._account.add_job())
-        await self._open_portal()
-        assert self._portal is not None
-        await self._portal.ready()
-        done = asyncio.Event()
-        writing = asyncio.create_task(self._write(write_count, done), name="staff")
-        watching = asyncio.create_task(self._watch(), name="watch")
+        """Run until so many faults and writes were made; judge in between and at the end."""
+        await self._staff.prepare()
+        for device in self._world.devices:
+            await device.open()
+        for device in self._world.devices:
+            assert device.portal is not None
+            await device.portal.ready(timeout_s=STUCK_AFTER_S)
+        started_s = time.monotonic()
+        tasks = [
+            asyncio.create_task(self._write(write_count // self._writer_count, writer))
+            for writer in range(self._writer_count)
+        ]
+        tasks.append(asyncio.create_task(self._watch(), name="watch"))
         try:
-            while self.counters.faults < fault_count or not done.is_set():
-                await self._random.choice(self._faults)()
-                self.counters.faults += 1
-                await asyncio.sleep(self._random.random() * 0.05)
-                if writing.done():
-                    writing.result()
-            await writing
+            await self._disturb(fault_count, tasks[:-1])
+            await asyncio.gather(*tasks[:-1])
+            self.seconds = time.monotonic() - started_s
             await self._judge()
+            await self._judge_store()
         finally:
-            for task in (writing, watching):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(writing, watching, return_exceptions=True)
-            await self._close_portal()
-            await self._witness.stop()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for device in self._world.devices:
+                await device.close()
+                await device.witness.stop()
         return self.counters
 
-    # Staff.
+    async def _disturb(self, fault_count: int, writing: list[asyncio.Task[None]]) -> None:
+        counters = self.counters
+        while counters.faults < fault_count or not all(task.done() for task in writing):
+            await self._one_fault()
+            await asyncio.sleep(self._random.random() * 0.05)
+            for task in writing:
+                if task.done():
+                    task.result()
+            if counters.faults % FAULTS_PER_ROUND == 0:
+                await self._staff.stop(self._writer_count)
+                await self._judge()
+                self._staff.go_on()
+            self._on_progress(counters)
 
-    async def _write(self, count: int, done: asyncio.Event) -> None:
-        database = await asyncpg.connect(self._account.stack.database_url)
+    async def _one_fault(self) -> None:
+        fault: Fault = self._random.choices(self._faults, [fault.weight for fault in self._faults])[
+            0
+        ]
+        await fault.act(self._world)
+        self.counters.faults += 1
+        by_fault = self.counters.by_fault
+        by_fault[fault.name] = by_fault.get(fault.name, 0) + 1
+
+    async def _write(self, count: int, writer: int) -> None:
         try:
-            for number in range(count):
-                for _attempt in range(50):
-                    try:
-                        await self._write_once(database, number)
-                        break
-                    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                        if database.is_closed():
-                            database = await asyncpg.connect(self._account.stack.database_url)
-                self.counters.writes += 1
-                if number % 8 == 0:
-                    await asyncio.sleep(self._random.random() * 0.4)
+            await self._staff.write(count, writer=writer)
         finally:
-            done.set()
-            await database.close()
+            self._staff.finish(writer)
 
-    async def _write_once(self, database: Any, number: int) -> None:
-        step, job = self._random.random(), self._random.choice(self._jobs)
-        customer = self._account.customer_id
-        if step < 0.7:
-            await database.execute("update jobs set title = $2 where id = $1", job, f"t{number}")
-        elif step < 0.8:
-            made = await database.fetchval(
-                "insert into jobs (customer_id, title) values ($1, 'new') returning id", customer
-            )
-            self._jobs.append(made)
-        elif step < 0.88 and len(self._jobs) > 3:
-            self._jobs.remove(job)
-            async with database.transaction():  # shown and taken back within one transaction, too
-                await database.execute("update jobs set title = 'last' where id = $1", job)
-                await database.execute("update jobs set deleted_at = now() where id = $1", job)
-        elif step < 0.93:
-            async with database.transaction():  # to another customer and back: a leak if it shows
-                for owner in (self._other.customer_id, customer):
-                    await database.execute(
-                        "update jobs set customer_id = $2 where id = $1", job, owner
-                    )
-        else:
-            transaction = database.transaction()
-            await transaction.start()
-            await database.execute("update jobs set title = 'never' where id = $1", job)
-            await transaction.rollback()
-        n = await database.fetchval(
-            "select n from sync_scopes where scope = $1", self._account.scope
-        )
-        self._freshness.committed(n)
+    def _committed(self, n: int) -> None:
+        for freshness in self._freshness:
+            freshness.committed(n)
 
     async def _watch(self) -> None:
         while True:
-            if self._portal is not None:
-                self._freshness.look(self._portal)
+            for device, freshness in zip(self._world.devices, self._freshness, strict=True):
+                if device.portal is not None:
+                    freshness.look(device.portal)
             await asyncio.sleep(0.05)
 
-    # The portal's process.
-
-    async def _open_portal(self) -> None:
-        auth = PasswordAuth(self._account.email, PASSWORD)
-        key = self._account.stack.keys.publishable
-        portal = Portal(self._proxy.url, key, auth=auth, store=self._store, config=self._config)
-        await portal.__aenter__()
-        self._witness.follow(portal)
-        self._portal = portal
-
-    async def _close_portal(self) -> None:
-        portal, self._portal = self._portal, None
-        if portal is not None:
-            await portal.close()
-
-    # Faults. Each heals what it broke after a moment.
-
-    async def _hold(self, seconds: float = 1.0) -> None:
-        await asyncio.sleep(self._random.random() * seconds)
-        self._proxy.heal()
-        self._account.stack.faults.reset()
-
-    async def _reset(self) -> None:
-        self._proxy.reset_all()
-
-    async def _finish(self) -> None:
-        self._proxy.finish_all()
-
-    async def _drop_sockets(self) -> None:
-        self._account.stack.faults.drop_sockets()
-
-    async def _refuse(self) -> None:
-        self._proxy.is_open = False
-        self._proxy.reset_all()
-        await self._hold()
-
-    async def _black_hole(self) -> None:
-        self._proxy.is_black_hole = True
-        await self._hold(2.5)
-
-    async def _jitter(self) -> None:
-        self._proxy.delay_s = 0.2
-        await self._hold()
-
-    async def _dribble(self) -> None:
-        self._proxy.dribble = True
-        await self._hold(0.5)
-
-    async def _hang(self) -> None:
-        self._account.stack.faults.hang = True
-        await self._hold(1.5)
-
-    async def _http_down(self) -> None:
-        self._account.stack.faults.http_refuse = self._random.choice([500, 503, 429])
-        await self._hold()
-
-    async def _http_hang(self) -> None:
-        self._account.stack.faults.http_hang = True
-        await self._hold(2.5)
-
-    async def _lose_rings(self) -> None:
-        self._account.stack.faults.lose_doorbells = True
-        await self._hold(2.0)
-
-    async def _refuse_sockets(self) -> None:
-        self._account.stack.faults.refuse_connects = 503
-        self._proxy.reset_all()
-        await self._hold()
-
-    async def _refuse_joins(self) -> None:
-        reasons = ["Unauthorized: You do not have permissions", "ConnectionRateLimitReached: slow"]
-        self._account.stack.faults.refuse_joins = self._random.choice(reasons)
-        self._account.stack.faults.drop_sockets()
-        await self._hold()
-
-    async def _kill_backends(self) -> None:
-        await self._as_owner(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where usename = 'authenticator'",
-            admin=True,
-        )
-
-    async def _expire_epoch(self) -> None:
-        await self._as_owner(f"select private.new_sync_epoch('{self._account.scope}')")
-
-    async def _prune(self) -> None:
-        await self._as_owner("select private.prune_sync_changes('0 seconds', 10000)")
-
-    async def _vanish(self) -> None:
-        """A row changes and no trigger runs, as in a restore."""
-        await self._as_owner(
-            "begin; set local session_replication_role = replica;"
-            " update jobs set title = 'restored',"
-            f" version = version + 1 where id = '{self._random.choice(self._jobs)}'; commit",
-            admin=True,
-        )
-
-    async def _restart_portal(self) -> None:
-        await self._close_portal()
-        await self._open_portal()
-
-    async def _pause(self) -> None:
-        if self._portal is not None:
-            self._portal.pause()
-            await asyncio.sleep(self._random.random() * 0.1)
-            self._portal.resume()
-
-    async def _as_owner(self, sql: str, *, admin: bool = False) -> None:
-        stack = self._account.stack
-        connection = await asyncpg.connect(
-            stack.admin_database_url if admin else stack.database_url
-        )
-        try:
-            await connection.execute(sql)
-        finally:
-            await connection.close()
-
-    # The end.
+    # Judgement.
 
     async def _judge(self) -> None:
-        self._proxy.heal()
-        self._account.stack.faults.reset()
-        portal = self._portal
+        """With staff at rest and the network healed, every device must come to the truth."""
+        self._world.heal()
+        self.counters.judgements += 1
+        self._world.each_portal(lambda portal: portal.resume())
+        for device in self._world.devices:
+            await self._judge_device(device)
+        self.counters.leaked += self._proxy.leak_count
+        self._proxy.leak_count = 0
+
+    async def _judge_device(self, device: Device) -> None:
+        portal, counters = device.portal, self.counters
         assert portal is not None
-        portal.resume()
         try:
             await eventually(lambda: portal.status.state == "live", STUCK_AFTER_S)
         except AssertionError:
-            self.counters.stuck += 1
-            self.counters.details.append(f"stuck: {portal.status}")
+            counters.stuck += 1
+            counters.details.append(f"stuck: {portal.status}")
         truth = await self._truth()
         try:
             await eventually(lambda: cached_rows(portal) == truth, STUCK_AFTER_S)
         except AssertionError:
-            mine = cached_rows(portal)
-            wrong = [key for key in truth.keys() | mine.keys() if truth.get(key) != mine.get(key)]
-            self.counters.lost += len(wrong)
-            self.counters.details += [f"differs: {key}" for key in wrong[:5]]
-        self._witness.check()
+            self._note_differences("shown", truth, cached_rows(portal))
+        device.witness.check()
 
-    async def _truth(self) -> dict[tuple[str, str], Any]:
-        """Every row as the customer's own select gives it, in one snapshot."""
-        connection = await asyncpg.connect(self._account.stack.database_url)
-        try:
-            async with connection.transaction(isolation="repeatable_read"):
-                claims = {"sub": self._account.user_id, "role": "authenticated"}
-                await connection.execute(
-                    "select set_config('request.jwt.claims', $1, true)", json.dumps(claims)
-                )
-                await connection.execute("set local role authenticated")
-                text = await connection.fetchval(
-                    "select portal_snapshot($1)::text", self._account.scope
-                )
-                tables = json.loads(text)["tables"]
-                for table in TABLES:
-                    found = await connection.fetch(f"select id from {table}")
-                    assert {str(row["id"]) for row in found} == {r["id"] for r in tables[table]}
-        finally:
-            await connection.close()
-        return {(t, row["id"]): row for t, rows in tables.items() for row in rows}
+    async def _judge_store(self) -> None:
+        """What the first device keeps on disk is the truth as well."""
+        device = self._world.devices[0]
+        await device.close()
+        assert device.store is not None
+        self._note_differences("stored", await self._truth(), stored_rows(device.store))
+
+    async def _truth(self) -> Rows:
+        account = self._account
+        truth = await read_as_user(account.stack.database_url, account.user_id, account.scope)
+        return truth.rows
+
+    def _note_differences(self, where: str, truth: Rows, found: Rows) -> None:
+        wrong = [key for key in truth.keys() | found.keys() if truth.get(key) != found.get(key)]
+        self.counters.lost += len(wrong)
+        for key in wrong[:SEEN_DIFFERENCES]:
+            self.counters.details.append(
+                f"{where} differs: {key}: {_difference(truth.get(key), found.get(key))}"
+            )
+
+
+def _difference(truth: Any, found: Any) -> str:
+    if truth is None or found is None:
+        return "not in the database" if truth is None else "missing"
+    return ", ".join(
+        f"{name}: {truth.get(name)!r} is {found.get(name)!r}"
+        for name in truth.keys() | found.keys()
+        if truth.get(name) != found.get(name)
+    )

@@ -12,29 +12,10 @@ from portal_sdk._core.replica import Replica
 from portal_sdk._publisher import Publisher
 from tests.faults import campaign as campaign_module
 from tests.faults.campaign import Campaign
+from tests.faults.matrix import DOORBELLS, FAULTS
 from tests.faults.proxy import FaultProxy
 
-DOORBELLS: Any = {
-    "automatic": ("broadcast", "postgres_changes"),
-    "broadcast": ("broadcast",),
-    "postgres_changes": ("postgres_changes",),
-    "polling": (),
-}
 SEED = int(os.environ.get("PORTAL_FAULT_SEED", "1"))
-
-
-async def run(
-    account: Any, new_account: Any, folder: Path, name: str, *, faults: int, writes: int, seed: int
-) -> None:
-    async with FaultProxy(account.stack.api_url) as proxy:
-        campaign = Campaign(
-            account, await new_account(), proxy, folder / "portal.db", seed=seed,
-            doorbells=DOORBELLS[name],
-        )  # fmt: skip
-        counters = await campaign.run(fault_count=faults, write_count=writes)
-    assert counters.wrong() == {}, (seed, counters.details)
-    assert counters.faults >= faults
-    assert counters.changes_seen > 0
 
 
 @pytest.mark.slow
@@ -42,17 +23,20 @@ async def run(
 async def test_no_fault_loses_repeats_reorders_or_leaks(
     account: Any, new_account: Any, tmp_path: Path, doorbells: str
 ) -> None:
-    """A short run for each doorbell."""
-    await run(account, new_account, tmp_path, doorbells, faults=15, writes=300, seed=SEED)
+    """A short run for each doorbell; the long one is tests/faults/soak.py."""
+    async with FaultProxy(account.stack.api_url) as proxy:
+        campaign = Campaign(
+            account, await new_account(), proxy, tmp_path, seed=SEED, doorbells=doorbells
+        )
+        counters = await campaign.run(fault_count=15, write_count=300)
+    assert counters.wrong() == {}, (SEED, counters.details)
+    assert counters.faults >= 15
+    assert counters.changes_seen > 0
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("doorbells", DOORBELLS)
-async def test_a_thousand_faults_and_twenty_thousand_changes(
-    account: Any, new_account: Any, tmp_path: Path, doorbells: str
-) -> None:
-    """The long run: 4 x 300 faults and 4 x 5,500 writes."""
-    await run(account, new_account, tmp_path, doorbells, faults=300, writes=5_500, seed=SEED)
+def test_every_fault_has_a_name_of_its_own() -> None:
+    """Counts by name would hide a fault that shares one."""
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
 
 
 PLANTED: Any = {
@@ -74,9 +58,8 @@ async def test_the_matrix_notices_a_portal_that_is_wrong(
     monkeypatch.setattr(campaign_module, "STUCK_AFTER_S", 2.0)
     async with FaultProxy(account.stack.api_url) as proxy:
         campaign = Campaign(
-            account, await new_account(), proxy, tmp_path / "portal.db", seed=SEED,
-            doorbells=DOORBELLS["automatic"],
-        )  # fmt: skip
+            account, await new_account(), proxy, tmp_path, seed=SEED, doorbells="automatic"
+        )
         counters = await campaign.run(fault_count=0, write_count=80)
     assert counters.wrong()[counter] > 0
 

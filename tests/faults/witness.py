@@ -10,6 +10,8 @@ from typing import Any
 
 from portal_sdk import Change, Portal
 
+WRONGS = ("lost", "applied_twice", "reordered", "leaked", "stale_while_live", "stuck")
+
 
 @dataclass
 class Counters:
@@ -24,26 +26,37 @@ class Counters:
     changes_seen: int = 0
     faults: int = 0
     writes: int = 0
+    overlaps: int = 0
+    judgements: int = 0
+    resyncs: int = 0
+    by_fault: dict[str, int] = field(default_factory=dict)
     details: list[str] = field(default_factory=list)
 
     def wrong(self) -> dict[str, int]:
-        names = ("lost", "applied_twice", "reordered", "leaked", "stale_while_live", "stuck")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        """Return the counters that are not zero and should be."""
+        return {name: getattr(self, name) for name in WRONGS if getattr(self, name)}
 
 
 class Witness:
-    """Follows one portal; a portal that is killed and started again gets the same witness."""
+    """Follows one portal; a portal that is killed and started again gets the same witness.
 
-    def __init__(self, customer_id: str, counters: Counters) -> None:
+    Attributes:
+        tampered: Rows whose version was raised behind the feed's back: they may skip one.
+    """
+
+    def __init__(self, customer_id: str, counters: Counters, tampered: set[str]) -> None:
         self.customer_id = customer_id
         self.counters = counters
+        self._tampered = tampered
         self._last_n = 0
         self._versions: dict[tuple[str, str], int] = {}
-        self._gone: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def follow(self, portal: Portal) -> None:
-        self._tasks.append(asyncio.create_task(self._read(portal), name="witness"))
+        """Read every change of this portal from now on."""
+        # The stream is made now: a change before the task's first turn counts, too.
+        stream = portal.changes()
+        self._tasks.append(asyncio.create_task(self._read(stream), name="witness"))
 
     def check(self) -> None:
         """Raise what made a reader of changes fail, if anything did."""
@@ -52,6 +65,7 @@ class Witness:
                 task.result()
 
     async def stop(self) -> None:
+        """Stop reading."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -59,8 +73,13 @@ class Witness:
                 await task
         self._tasks.clear()
 
-    async def _read(self, portal: Portal) -> None:
-        async for change in portal.changes():
+    def forget(self) -> None:
+        """Expect anything next: the portal lost what it had stored."""
+        self._last_n = 0
+        self._versions.clear()
+
+    async def _read(self, stream: Any) -> None:
+        async for change in stream:
             self._judge(change)
 
     def _judge(self, change: Change[Any]) -> None:
@@ -69,24 +88,38 @@ class Witness:
         owner = change.record.id if change.table == "customers" else change.record.customer_id
         if str(owner) != self.customer_id:
             counters.leaked += 1
+            counters.details.append(f"a {change.table} row of somebody else")
         key = (change.table, str(change.record.id))
         if change.source == "resync":
             self._last_n = max(self._last_n, change.n)
+        else:
+            self._judge_place(change)
+            if change.kind == "update":
+                self._judge_version(key, change.record.version)
+        if change.kind == "delete":
+            self._versions.pop(key, None)
+        else:
             self._versions[key] = change.record.version
-            return
+
+    def _judge_place(self, change: Change[Any]) -> None:
         if change.n <= self._last_n:
-            counters.applied_twice += change.n == self._last_n
-            counters.reordered += change.n < self._last_n
-            counters.details.append(f"n {change.n} after {self._last_n} ({change.source})")
+            self.counters.applied_twice += change.n == self._last_n
+            self.counters.reordered += change.n < self._last_n
+            self.counters.details.append(f"n {change.n} after {self._last_n} ({change.source})")
         self._last_n = change.n
+
+    def _judge_version(self, key: tuple[str, str], version: int) -> None:
         known = self._versions.get(key, 0)
-        if change.kind == "update" and change.record.version <= known:
-            counters.reordered += 1
-            counters.details.append(f"{key} version {change.record.version} after {known}")
-        self._versions[key] = change.record.version
+        if known and version <= known:
+            self.counters.reordered += 1
+            self.counters.details.append(f"{key} version {version} after {known}")
+        elif known and version > known + 1 and key[1] not in self._tampered:
+            self.counters.lost += 1
+            self.counters.details.append(f"{key} version {version} after {known}: one is missing")
 
 
 def cached_rows(portal: Portal) -> dict[tuple[str, str], Any]:
+    """Return the rows that the portal shows, as they came from the database."""
     tables = portal._core.replica.tables
     return {(t, row_id): row for t, rows in tables.items() for row_id, row in rows.items()}
 
@@ -103,9 +136,11 @@ class Freshness:
         self._commits: list[tuple[float, int]] = []
 
     def committed(self, n: int) -> None:
+        """Note that the feed stands at ``n`` now."""
         self._commits.append((time.monotonic(), n))
 
     def look(self, portal: Portal) -> None:
+        """Compare what the portal claims with what it shows."""
         now, shown = time.monotonic(), portal._core.replica.n
         self._commits = [(at, n) for at, n in self._commits if n > shown]
         if portal.status.state == "live" and self._commits:
