@@ -14,6 +14,14 @@ from tests.faults.witness import Counters
 
 Database = Any
 RETRIES = 50
+AWAY = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What a writer meets whose server is killed, or whose transaction loses a deadlock."""
 
 
 class Staff:
@@ -109,7 +117,9 @@ class Staff:
                 n = await database.fetchval(
                     "select n from sync_scopes where scope = $1", self._account.scope
                 )
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except AWAY as error:
+                if isinstance(error, asyncpg.InternalClientError):
+                    database.terminate()  # the driver lost count while the server died
                 database = await _connected(database, self._account.stack.database_url)
             else:
                 self._on_commit(n)
@@ -217,7 +227,7 @@ async def _connected(database: Database, url: str) -> Database:
     while database.is_closed():
         try:
             return await asyncpg.connect(url)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except AWAY:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.1)

@@ -15,6 +15,7 @@ import asyncpg
 from local_stack.auth.tokens import TokenIssuer
 from portal_sdk import PasswordAuth, Portal, PortalConfig, TokenAuth, TransportError
 from tests.faults.proxy import FaultProxy
+from tests.faults.staff import AWAY
 from tests.faults.witness import Counters, Witness
 from tests.integration.portal_sdk.conftest import PASSWORD
 
@@ -23,6 +24,9 @@ CONFIG = PortalConfig(
     ring_grace_s=0.5, poll_interval_s=0.2, join_timeout_s=2.0, backoff_cap_s=1.0,
     stable_after_s=1.0, rate_limit_wait_s=1.0, doorbell_return_s=5.0,
 )  # fmt: skip
+
+
+ATTEMPTS = 10
 
 
 class ShortTokens:
@@ -126,11 +130,17 @@ class World:
     async def as_owner(self, sql: str, *, admin: bool = False) -> None:
         """Run SQL as the project's owner, or as superuser; a server that is away is waited for."""
         url = self.stack.admin_database_url if admin else self.stack.database_url
-        connection = await connected(url)
-        try:
-            await connection.execute(sql)
-        finally:
-            await connection.close()
+        for attempt in range(ATTEMPTS):
+            connection = await connected(url)
+            try:
+                await connection.execute(sql)
+            except AWAY:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                return
+            finally:
+                connection.terminate()
 
     def each_portal(self, act: Callable[[Portal], object]) -> None:
         """Do something to every open portal."""
@@ -145,7 +155,7 @@ async def connected(url: str, timeout_s: float = 30.0) -> Any:
     while True:
         try:
             return await asyncpg.connect(url)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except AWAY:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.1)
