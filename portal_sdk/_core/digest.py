@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import md5
 
@@ -12,6 +13,11 @@ def row_hash(row_id: str, version: int) -> int:
     """Return the first 60 bits of ``md5('<id>:<version>')``."""
     text = f"{row_id}:{version}".encode()
     return int(md5(text, usedforsecurity=False).hexdigest()[:HASH_DIGITS], 16)
+
+
+def columns_hash(names: Iterable[str]) -> str:
+    """Return the md5 of column names in the order of a row's keys, as portal_head gives it."""
+    return md5(",".join(names).encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(slots=True)

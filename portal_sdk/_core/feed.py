@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from portal_sdk.errors import ProtocolError
@@ -11,6 +11,8 @@ from portal_sdk.types import Row
 
 Digest = Mapping[str, tuple[int, str]]
 """Per table: (row count, hash)."""
+Columns = Mapping[str, str]
+"""Per table: hash of its column names, as ``columns_hash`` makes it."""
 Tables = Mapping[str, Mapping[str, Row]]
 """Per table: row id to row."""
 
@@ -37,6 +39,7 @@ class Snapshot:
     tables: Tables
     digest: Digest
     now: str | None = None
+    columns: Columns = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Head:
     n: int
     digest: Digest
     now: str | None = None
+    columns: Columns = field(default_factory=dict[str, str])
 
 
 def parse_snapshot(value: Any) -> Snapshot:
@@ -79,6 +83,7 @@ def parse_snapshot(value: Any) -> Snapshot:
         tables=tables,
         digest=_digest(body.get("digest")),
         now=_instant(body, "now"),
+        columns=_columns(body.get("digest")),
     )
 
 
@@ -114,6 +119,7 @@ def parse_head(value: Any) -> Head:
         n=_position(body, "n"),
         digest=_digest(body.get("digest")),
         now=_instant(body, "now"),
+        columns=_columns(body.get("digest")),
     )
 
 
@@ -152,6 +158,12 @@ def _digest(value: Any) -> Digest:
         item = _object(entry, "digest")
         digest[table] = (_position(item, "count"), _text(item, "hash"))
     return digest
+
+
+def _columns(value: Any) -> Columns:
+    """Return what the database says of its columns; an older one says nothing."""
+    entries = _object(value, "digest").items()
+    return {table: entry["columns"] for table, entry in entries if "columns" in entry}
 
 
 def _row_id(row: Any) -> str:

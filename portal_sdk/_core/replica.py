@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from portal_sdk._core.digest import EMPTY_DIGEST, TableDigest
-from portal_sdk._core.feed import Digest, FeedChange, Tables
+from portal_sdk._core.digest import EMPTY_DIGEST, TableDigest, columns_hash
+from portal_sdk._core.feed import Columns, Digest, FeedChange, Tables
 from portal_sdk.types import ChangeKind, Row
 
 
@@ -57,6 +57,8 @@ class Replica:
     n: int = 0
     tables: dict[str, dict[str, Row]] = field(default_factory=dict)
     digests: dict[str, TableDigest] = field(default_factory=dict)
+    shapes: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
+    """Per table: the column names of every row since everything was read last."""
 
     def load(self, epoch: str, n: int, tables: Tables) -> None:
         """Take over stored rows and their cursor, into an empty replica."""
@@ -64,6 +66,7 @@ class Replica:
             digest = self.digests[table] = TableDigest()
             for row_id, row in rows.items():
                 digest.add(row_id, row_version(row))
+            self.shapes[table] = {tuple(row) for row in rows.values()}
             self.tables[table] = dict(rows)
         self.epoch, self.n = epoch, n
 
@@ -82,6 +85,7 @@ class Replica:
     def replace(self, epoch: str, n: int, tables: Tables) -> list[RowChange]:
         """Make the copy equal to ``tables``; return the real differences, deletes first."""
         changes: list[RowChange] = []
+        self.shapes.clear()
         for table, rows in list(self.tables.items()):
             wanted = tables.get(table, {})
             gone = [row_id for row_id in rows if row_id not in wanted]
@@ -104,6 +108,15 @@ class Replica:
     def matches(self, digest: Digest) -> bool:
         """Return whether every table the database counted is the same here."""
         return all(self.digest_of(table) == entry for table, entry in digest.items())
+
+    def has_columns(self, columns: Columns) -> bool:
+        """Return whether every row has the columns that the database has (SYNC-22)."""
+        return all(
+            columns_hash(shape) == columns[table]
+            for table, shapes in self.shapes.items()
+            if table in columns and self.tables.get(table)
+            for shape in shapes
+        )
 
     def digest_of(self, table: str) -> tuple[int, str]:
         """Return (count, hash) of one table."""
@@ -138,6 +151,7 @@ class Replica:
     ) -> RowChange | None:
         rows = self.tables.setdefault(table, {})
         digest = self.digests.setdefault(table, TableDigest())
+        self.shapes.setdefault(table, set()).add(tuple(row))
         previous = rows.get(row_id)
         if previous == row:
             return None

@@ -55,13 +55,31 @@ def digest_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"count": len(rows), "hash": f"{value:0{HASH_DIGITS}x}"}
 
 
+def columns_of(row: dict[str, Any]) -> str:
+    """Compute what the digest says of columns, from the keys of a row as they were sent."""
+    return hashlib.md5(",".join(row).encode()).hexdigest()
+
+
+async def test_the_digest_notices_columns_that_come_and_go(db: Connection) -> None:
+    before = (await snapshot(db))["digest"]
+    await db.execute("alter table public.jobs add column season text default 'spring'")
+    added = (await snapshot(db))["digest"]
+    assert added["jobs"].pop("columns") != before["jobs"].pop("columns")
+    assert added == before
+    await db.execute("alter table public.jobs drop column season")
+    assert (await snapshot(db))["digest"]["messages"] == before["messages"]
+
+
 async def test_a_snapshot_holds_the_slice_and_its_digest(db: Connection) -> None:
     answer = await snapshot(db)
     slices = await read_slices(db)
     rows = {(t, row["id"]): row for t, rows in answer["tables"].items() for row in rows}
     assert rows == slices[SCOPE]
     assert set(answer["tables"]) == set(answer["digest"])
+    columns = {table: entry.pop("columns") for table, entry in answer["digest"].items()}
     assert answer["digest"] == {t: digest_of(rows) for t, rows in answer["tables"].items()}
+    seen = {t: {columns_of(row) for row in rows} for t, rows in answer["tables"].items()}
+    assert seen == {table: {name} for table, name in columns.items()}
     assert set(answer) == {"scope", "epoch", "n", "floor", "now", "tables", "digest"}
 
 
@@ -79,7 +97,8 @@ async def test_staff_get_the_customers_slice_not_more(db: Connection) -> None:
 async def test_an_empty_table_has_the_zero_digest(db: Connection) -> None:
     made = await db.fetchval("insert into customers (name) values ('x') returning id")
     answer = await snapshot(db, "agent", f"customer:{made}")
-    assert answer["digest"]["jobs"] == {"count": 0, "hash": "0" * HASH_DIGITS}
+    digest = answer["digest"]["jobs"]
+    assert (digest["count"], digest["hash"]) == (0, "0" * HASH_DIGITS)
     assert answer["tables"]["jobs"] == []
 
 

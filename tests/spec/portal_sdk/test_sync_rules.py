@@ -8,6 +8,7 @@ import pytest
 
 from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
+from portal_sdk._core.digest import columns_hash, row_hash
 from portal_sdk._core.feed import FeedChange, Head, PullPage, Snapshot
 from portal_sdk._core.sync import SyncMachine
 from portal_sdk._core.sync_table import FeedState
@@ -190,6 +191,53 @@ def test_a_digest_that_never_matches_is_not_trusted() -> None:
     rows = {"jobs": {"j": {"id": "j", "version": 1}}}
     answer(made, made.handle(ev.SyncStarted(), 0.0), Snapshot("e", 1, rows, EMPTY))
     assert answer(made, made.handle(ev.HeadWanted(), 1.0), Head("e", 1, EMPTY)) == []
+
+
+def with_columns(names: str, n: int = 1) -> Head:
+    """A head whose digest agrees with the row that ``shaped`` makes."""
+    digest = {"jobs": (1, f"{row_hash('j', 1):015x}")}
+    return Head("e", n, digest, columns={"jobs": columns_hash(names.split())})
+
+
+def shaped(*extra: str) -> dict[str, Any]:
+    return {"jobs": {"j": {"id": "j", "version": 1, **dict.fromkeys(extra)}}}
+
+
+@pytest.mark.spec("SYNC-22")
+def test_rows_with_the_databases_columns_are_left_alone() -> None:
+    made = current(1, shaped())
+    assert answer(made, made.handle(ev.HeadWanted(), 1.0), with_columns("id version")) == []
+
+
+@pytest.mark.spec("SYNC-22")
+@pytest.mark.parametrize("columns", ["id version season", "id name"], ids=["added", "renamed"])
+def test_rows_of_another_shape_take_a_snapshot(columns: str) -> None:
+    made = current(1, shaped())
+    effects = answer(made, made.handle(ev.HeadWanted(), 1.0), with_columns(columns))
+    asked(effects, do.RequestSnapshot)
+
+
+@pytest.mark.spec("SYNC-22")
+def test_one_row_of_the_new_shape_does_not_hide_the_old_ones() -> None:
+    made = current(1, shaped())
+    row = {"id": "k", "version": 2, "season": None}
+    change = FeedChange(2, "jobs", "k", False, row)
+    pull = made.handle(ev.Rang("e", 2), 1.0)
+    assert published(answer(made, pull, page(2, change)))
+    bits = row_hash("j", 1) ^ row_hash("k", 2)
+    names = {"jobs": columns_hash(row)}
+    head = Head("e", 2, {"jobs": (2, f"{bits:015x}")}, columns=names)
+    asked(answer(made, made.handle(ev.HeadWanted(), 2.0), head), do.RequestSnapshot)
+
+
+@pytest.mark.spec("SYNC-22")
+def test_columns_that_never_match_are_not_asked_about_again() -> None:
+    made = SyncMachine("customer:1", CONFIG, lambda: 0.5)
+    head = with_columns("something else")
+    taken = Snapshot("e", 1, shaped(), head.digest, columns=head.columns)
+    answer(made, made.handle(ev.SyncStarted(), 0.0), taken)
+    assert answer(made, made.handle(ev.HeadWanted(), 1.0), head) == []
+    asked(answer(made, made.handle(ev.HeadWanted(), 2.0), Head("e", 1, EMPTY)), do.RequestSnapshot)
 
 
 @pytest.mark.spec("SYNC-12")
