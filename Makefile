@@ -39,7 +39,8 @@ types: setup ## static types
 	@"$(RUN)/mypy"
 	@"$(RUN)/basedpyright" --level error
 
-soak: setup ## long fault and property runs (minutes)
+soak: setup ## the fault matrix at length: 1,000 faults, 20,000 changes, every scenario (half an hour)
+	@"$(RUN)/python" -m tests.faults.soak
 	@"$(RUN)/python" -m pytest -m soak
 
 lock: ## renew the lock files (needs uv in .venv)

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Campaign:
         folder: Place for the store of the first device.
         seed: Of every random choice.
         doorbells: A name in ``DOORBELLS``.
+        faults: What to draw from; None is the matrix.
         short: Leave out faults that take long or disturb other users of the stack.
         device_count: 2 adds a device in memory that signs in with tokens of seconds.
         writer_count: Members of staff who write at once.
@@ -43,14 +44,15 @@ class Campaign:
 
     def __init__(
         self, account: Any, other: Any, proxy: FaultProxy, folder: Path, *, seed: int,
-        doorbells: str, short: bool = True, device_count: int = 1, writer_count: int = 2,
+        doorbells: str, faults: Sequence[Fault] | None = None, short: bool = True,
+        device_count: int = 1, writer_count: int = 2,
         on_progress: Callable[[Counters], None] = lambda _counters: None,
     ) -> None:  # fmt: skip
         self.counters = Counters()
         self._account, self._proxy = account, proxy
         self._random = random.Random(seed)
         self._config = replace(CONFIG, doorbells=DOORBELLS[doorbells])
-        self._faults = faults_for(doorbells, short=short)
+        self._faults = faults or faults_for(doorbells, short=short)
         self._writer_count = writer_count
         self._on_progress = on_progress
         secret = f"secret-{uuid.uuid4().hex}"
