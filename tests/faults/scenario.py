@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,17 @@ from tests.faults.world import CONFIG, password_of
 from tests.support.waiting import eventually
 
 BACK_WITHIN_S = 30.0
+
+
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "fault-scenarios.json"
+
+
+def note(name: str, value: Any) -> None:
+    """Write down what a scenario measured, beside what others did."""
+    found = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+    found[name] = {"value": value, "measured_at": measured_at}
+    RESULT.write_text(json.dumps(dict(sorted(found.items())), indent=2) + "\n")
 
 
 def portal_of(

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,22 @@ async def running(folder: Path, port: int, moment: str) -> AsyncIterator[tuple[A
         process._transport.close()  # type: ignore[attr-defined]
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the account of PostgreSQL may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="portal-faults-") as made:
+        path = Path(made)
+        path.chmod(0o711)
+        yield path
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("moment", ["before commit", "after commit"])
-async def test_a_write_whose_server_is_killed_is_in_effect_once(
-    tmp_path: Path, moment: str
-) -> None:
+async def test_a_write_whose_server_is_killed_is_in_effect_once(folder: Path, moment: str) -> None:
     """The portal sends the same key again to the next server, and shows the row once."""
     port = free_port()
-    async with running(tmp_path / "stack", port, moment) as (process, (url, _database, key)):
-        portal = Portal(url, key, auth=LOGIN, store=tmp_path / "portal.db", config=CONFIG)
+    async with running(folder / "stack", port, moment) as (process, (url, _database, key)):
+        portal = Portal(url, key, auth=LOGIN, store=folder / "portal.db", config=CONFIG)
         async with portal:
             await portal.ready(timeout_s=30)
             sent = await portal.messages.send("once")
@@ -59,7 +67,7 @@ async def test_a_write_whose_server_is_killed_is_in_effect_once(
                 assert await process.wait() == -signal.SIGKILL
             await eventually(lambda: portal.status.state != "live", 30)
             assert portal.status.pending_writes == 1
-            async with running(tmp_path / "stack", port, "") as (_process, (_url, database, _key)):
+            async with running(folder / "stack", port, "") as (_process, (_url, database, _key)):
                 await sent.synced(timeout_s=60)
                 await eventually(lambda: portal.status.state == "live", 30)
                 assert [message.body for message in portal.messages].count("once") == 1

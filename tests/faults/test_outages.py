@@ -11,7 +11,7 @@ import pytest
 
 from portal_sdk import Portal, PortalConfig
 from tests.faults.proxy import FaultProxy
-from tests.faults.scenario import portals_of_each_kind, shows_the_truth
+from tests.faults.scenario import note, portals_of_each_kind, shows_the_truth
 from tests.faults.world import CONFIG
 from tests.support.waiting import eventually, never
 
@@ -21,7 +21,7 @@ BACK_S = 5.0
 
 @pytest.mark.soak
 async def test_after_forty_seconds_away_every_portal_is_live_within_five(
-    customer: Any, proxy: FaultProxy, record_property: Any
+    customer: Any, proxy: FaultProxy
 ) -> None:
     """The settings are those of production; the official client gives up after 15 s."""
     config = PortalConfig()
@@ -35,8 +35,10 @@ async def test_after_forty_seconds_away_every_portal_is_live_within_five(
         proxy.heal()
         back_at = time.monotonic()
         waits = [_until_live(portal, back_at) for portal in portals.values()]
-        took_s = await asyncio.gather(*waits)
-        record_property("back_s", dict(zip(portals, took_s, strict=True)))
+        took_s = [round(each, 2) for each in await asyncio.gather(*waits)]
+        note(
+            f"F2: {OUTAGE_S:g} s away, seconds until live", dict(zip(portals, took_s, strict=True))
+        )
         assert max(took_s) <= BACK_S, dict(zip(portals, took_s, strict=True))
         for portal in portals.values():
             await shows_the_truth(portal, customer)
@@ -82,7 +84,12 @@ async def test_a_server_that_answers_pings_only_is_not_called_live(
                 await eventually(
                     lambda portal=portal: portal.status.state != "live", 30, message=name
                 )
-            assert time.monotonic() - hung_at <= 1.5 * config.verify_interval_s
+            took_s = time.monotonic() - hung_at
+            note(
+                "F3: pings only, verify intervals until no portal is live",
+                round(took_s / config.verify_interval_s, 2),
+            )
+            assert took_s <= 1.5 * config.verify_interval_s
             await customer.add_job("while hung")
         finally:
             faults.reset()

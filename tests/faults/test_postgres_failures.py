@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.proxy import FaultProxy
 from tests.faults.scenario import portals_of_each_kind, shows_the_truth
+from tests.faults.standby import Standby
 from tests.faults.world import connected
 from tests.support.waiting import eventually
 
@@ -102,3 +103,31 @@ async def test_a_restore_to_an_earlier_moment_is_noticed(
             await shows_the_truth(portal, customer)
             assert not any("lost" in portal_job.title for portal_job in portal.jobs)
     customer.database.terminate()
+
+
+@pytest.mark.soak
+async def test_a_promoted_standby_without_the_last_commits_is_noticed(
+    customer: Any, proxy: FaultProxy
+) -> None:
+    """Asynchronous replication may take acknowledged commits back: no portal keeps them."""
+    stack, standby = customer.stack, Standby(customer.stack)
+    job = await customer.add_job("kept")
+    async with portals_of_each_kind(customer, proxy.url) as portals:
+        await stack._thread.acall(standby.start())
+        await customer.add_job("replicated")
+        await stack._thread.acall(standby.cut_off())
+        await customer.add_job("lost by the promotion")
+        await customer.rename_job(job, "renamed, and lost")
+        for portal in portals.values():
+            await shows_the_truth(portal, customer)
+        await stack._thread.acall(standby.take_over())
+        pid = stack.stack._cluster.pid
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: stack.stack._cluster.pid not in {pid, None}, 60)
+        await restarted(customer)
+        for portal in portals.values():
+            await shows_the_truth(portal, customer)
+            assert sorted(each.title for each in portal.jobs) == ["kept", "replicated"]
+        await customer.add_job("after the promotion")
+        for portal in portals.values():
+            await shows_the_truth(portal, customer)

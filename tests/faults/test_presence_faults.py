@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.faults.proxy import FaultProxy
-from tests.faults.scenario import portal_of
+from tests.faults.scenario import note, portal_of
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -27,9 +27,7 @@ def names(room: Any, key: str) -> list[str]:
 
 
 @pytest.mark.soak
-async def test_a_killed_device_of_three_leaves_and_the_user_stays_one_member(
-    customer: Any, record_property: Any
-) -> None:
+async def test_a_killed_device_of_three_leaves_and_the_user_stays_one_member(customer: Any) -> None:
     """kill -9 closes the socket; the last device to go takes the member along."""
     url, key = customer.stack.api_url, customer.stack.keys.publishable
     async with portal_of(customer, url) as watcher:
@@ -54,13 +52,13 @@ async def test_a_killed_device_of_three_leaves_and_the_user_stays_one_member(
                     lambda: names(room, customer.user_id) == left,
                     KILLED_TTL_S,
                 )
-                record_property(f"ghost_of_{name}_s", round(time.monotonic() - killed_at, 2))
+                note(f"F15: ghost of a killed {name}, s", round(time.monotonic() - killed_at, 3))
             assert room.members == {}
 
 
 @pytest.mark.soak
 async def test_a_device_behind_a_split_is_a_ghost_for_a_minute_at_most(
-    customer: Any, proxy: FaultProxy, record_property: Any
+    customer: Any, proxy: FaultProxy
 ) -> None:
     """Its packets get lost; afterwards it is back, once."""
     async with (
@@ -76,7 +74,7 @@ async def test_a_device_behind_a_split_is_a_ghost_for_a_minute_at_most(
                 proxy.is_open = False
                 split_at = time.monotonic()
                 await eventually(lambda: names(room, customer.user_id) == ["here"], GHOST_TTL_S)
-                record_property("ghost_s", round(time.monotonic() - split_at, 2))
+                note("F15: ghost behind a split, s", round(time.monotonic() - split_at, 1))
                 await eventually(lambda: not far.is_joined)
                 proxy.heal()
                 await eventually(lambda: names(room, customer.user_id) == both, 30)

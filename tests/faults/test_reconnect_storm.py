@@ -11,7 +11,7 @@ import pytest
 
 from portal_sdk import Portal, PortalConfig
 from tests.faults.proxy import FaultProxy
-from tests.faults.scenario import portal_of
+from tests.faults.scenario import note, portal_of
 from tests.faults.witness import cached_rows
 from tests.faults.world import ShortTokens, tokens_of
 from tests.support.waiting import eventually
@@ -23,7 +23,7 @@ HOUR_S = 3600
 
 @pytest.mark.soak
 async def test_hundreds_of_portals_come_back_at_once(
-    customer: Any, new_customer: Any, proxy: FaultProxy, record_property: Any
+    customer: Any, new_customer: Any, proxy: FaultProxy
 ) -> None:
     """No answer is a 5xx, nobody is stuck, and everybody has what was written meanwhile."""
     customers = [customer, *[await new_customer() for _ in range(CUSTOMERS - 1)]]
@@ -57,7 +57,7 @@ async def test_hundreds_of_portals_come_back_at_once(
             "last_s": round(took_s[-1], 2),
             "5xx": proxy.server_errors - errors_before,
         }
-        record_property("storm", figures)
+        note("F14: reconnect storm", figures)
         assert figures["5xx"] == 0, figures
         for place, each in enumerate(customers):
             rows = len(cached_rows(portals[place]))
