@@ -41,8 +41,10 @@ async def rough_owner(rough_stack: Any) -> AsyncIterator[Any]:
 @pytest.fixture
 async def customer(rough_stack: Any, rough_owner: Any) -> AsyncIterator[Account]:
     """A customer of one scenario."""
-    yield await make_account(rough_stack, rough_owner)
+    made = await make_account(rough_stack, rough_owner)
+    yield made
     rough_stack.faults.reset()
+    made.database.terminate()  # a scenario that restarts the server has made a new one
 
 
 @pytest.fixture

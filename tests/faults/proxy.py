@@ -190,8 +190,10 @@ class FaultProxy:
                 await self._obstruct()
                 if not link.is_stranded:
                     await write(data, link.far, dribble=self.dribble)
+        await self._flowing.wait()
         with contextlib.suppress(OSError, RuntimeError):
-            link.far.close()
+            if not link.is_stranded:  # the other end never hears of a goodbye either
+                link.far.close()
 
     async def _pump_down(self, reader: asyncio.StreamReader, link: Link) -> None:
         with contextlib.suppress(OSError):

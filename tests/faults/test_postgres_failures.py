@@ -38,7 +38,6 @@ async def test_a_restart_of_the_database_is_survived(
         await customer.add_job("after the restart")
         for portal in portals.values():
             await shows_the_truth(portal, customer)
-    customer.database.terminate()
 
 
 async def _replace(stack: Any, old: str, new: str) -> None:
@@ -102,7 +101,6 @@ async def test_a_restore_to_an_earlier_moment_is_noticed(
         for portal in portals.values():
             await shows_the_truth(portal, customer)
             assert not any("lost" in portal_job.title for portal_job in portal.jobs)
-    customer.database.terminate()
 
 
 @pytest.mark.soak

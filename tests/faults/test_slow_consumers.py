@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portal_sdk import SlowConsumerError
+from portal_sdk import PortalConfig, SlowConsumerError
 from tests.faults.frames import TEXT, Frame
 from tests.faults.network_faults import BIG_FRAME_BYTES, send_json
 from tests.faults.proxy import FaultProxy
@@ -35,7 +35,7 @@ async def test_a_callback_that_blocks_for_a_minute_or_raises_harms_only_itself(
     def fail(_change: Any) -> None:
         raise RuntimeError("from the application")
 
-    async with portals_of_each_kind(customer, proxy.url) as portals:
+    async with portals_of_each_kind(customer, proxy.url, PortalConfig()) as portals:
         for name, portal in portals.items():
             titles = seen.setdefault(name, [])
             portal.on_change(block)

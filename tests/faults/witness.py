@@ -91,7 +91,7 @@ class Witness:
             counters.details.append(f"a {change.table} row of somebody else")
         key = (change.table, str(change.record.id))
         if change.source == "resync":
-            self._last_n = max(self._last_n, change.n)
+            self._last_n = change.n  # a restore may have taken the feed back
         else:
             self._judge_place(change)
             if change.kind == "update":
