@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10.0
 TRANSACTION_POOLER_PORT = 6543
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Target:
     @property
     def is_local(self) -> bool:
         """Whether the database is on this machine."""
-        return self.host in _LOOPBACK
+        return self.host in LOOPBACK
 
     @property
     def name(self) -> str:
