@@ -131,7 +131,13 @@ async def running_app(
     settings: Settings, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """The application with its lifespan running, and a client that calls it in process."""
-    app = create_app(settings, transport=transport)
+    async with serving(create_app(settings, transport=transport)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    """An application that exists already, with its lifespan running."""
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://crm.test") as client,

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from crm_service.app import create_app
 from crm_service.client import CrmClient
 from crm_service.customers.schemas import CustomerCreate, CustomerRead
 from crm_service.settings import Settings
-from tests.support.crm import running_app
+from tests.support.crm import serving
 from tests.support.personas import (
     ADMIN,
     AGENT,
@@ -43,7 +45,7 @@ def sign_in(stack) -> Callable[[Persona], str]:
     return token_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(stack) -> Settings:
     """What the stack prints, without its JWT secret: sessions are verified by JWKS."""
     return Settings(
@@ -51,13 +53,20 @@ def settings(stack) -> Settings:
         supabase_url=stack.api_url,
         supabase_key=stack.keys.publishable,
         environment="development",
+        rate_limit="100000/minute",
     )
 
 
+@pytest.fixture(scope="session")
+def app(settings) -> FastAPI:
+    """One application for all tests: building eighty endpoints takes longer than most of them."""
+    return create_app(settings)
+
+
 @pytest.fixture
-async def http(settings) -> AsyncIterator[httpx.AsyncClient]:
-    """Calls the service in process."""
-    async with running_app(settings) as (_, client):
+async def http(app) -> AsyncIterator[httpx.AsyncClient]:
+    """Calls the service in process; connections and caches are of this test alone."""
+    async with serving(app) as (_, client):
         yield client
 
 
