@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -130,9 +131,43 @@ def refusal(code: str, status: int = 400, **members: Any) -> httpx.Response:
 async def running_app(
     settings: Settings, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-    """The application with its lifespan running, and a client that calls it in process."""
+    """A new application with its lifespan running, and a client that calls it in process."""
     async with serving(create_app(settings, transport=transport)) as running:
         yield running
+
+
+class _Line(httpx.AsyncBaseTransport):
+    """Leads to whichever Supabase the running test scripts."""
+
+    def __init__(self) -> None:
+        self.supabase: httpx.AsyncBaseTransport | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert self.supabase is not None, "no test runs"
+        return await self.supabase.handle_async_request(request)
+
+
+@functools.cache
+def _shared_app() -> tuple[FastAPI, _Line]:
+    line = _Line()
+    return create_app(make_settings(rate_limit="100000/minute"), transport=line), line
+
+
+@asynccontextmanager
+async def scripted_app(
+    supabase: httpx.AsyncBaseTransport,
+) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    """The application that tests share, in front of a Supabase of this test's own.
+
+    Building one takes longer than most tests. What it counts goes on from test to test.
+    """
+    app, line = _shared_app()
+    line.supabase = supabase
+    try:
+        async with serving(app) as running:
+            yield running
+    finally:
+        line.supabase = None
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from tests.support.crm import (
     make_settings,
     rows,
     running_app,
+    scripted_app,
     sign_hs256,
 )
 
@@ -25,7 +26,7 @@ ORIGIN = "https://crm.example.com"
 async def test_metrics_count_requests_problems_and_database_calls():
     """By route template and code; no ids, no people."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW), rows())
-    async with running_app(make_settings(), supabase) as (_, client):
+    async with scripted_app(supabase) as (_, client):
         await client.get(f"/v1/customers/{ID}", headers=AUTH)
         await client.get(f"/v1/customers/{ID}", headers=AUTH)
         await client.get(f"/v1/customers/{ID}")
@@ -44,7 +45,7 @@ async def test_metrics_count_requests_problems_and_database_calls():
 async def test_every_answer_has_security_headers():
     """Refusals too; customers' data is kept by no cache."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
-    async with running_app(make_settings(), supabase) as (_, client):
+    async with scripted_app(supabase) as (_, client):
         for headers in (AUTH, {}):
             answer = (await client.get("/v1/customers", headers=headers)).headers
             assert answer["x-content-type-options"] == "nosniff"
@@ -80,7 +81,7 @@ async def test_only_listed_origins_may_call_from_a_browser():
 
 async def test_without_a_list_no_origin_is_allowed():
     """The default."""
-    async with running_app(make_settings(), ScriptedSupabase(rows())) as (_, client):
+    async with scripted_app(ScriptedSupabase(rows())) as (_, client):
         answer = await client.get("/live", headers={"Origin": ORIGIN})
         assert "access-control-allow-origin" not in answer.headers
 

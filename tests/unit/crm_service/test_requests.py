@@ -17,6 +17,7 @@ from tests.support.crm import (
     refusal,
     rows,
     running_app,
+    scripted_app,
     sign_hs256,
 )
 
@@ -26,7 +27,8 @@ AUTH = {"Authorization": f"Bearer {sign_hs256()}"}
 
 async def ask(supabase, method, path, *, settings=None, **kwargs):
     headers = {**AUTH, **kwargs.pop("headers", {})}
-    async with running_app(settings or make_settings(), supabase) as (_, client):
+    running = running_app(settings, supabase) if settings else scripted_app(supabase)
+    async with running as (_, client):
         return await client.request(method, path, headers=headers, **kwargs)
 
 
@@ -67,7 +69,7 @@ async def test_a_hanging_database_is_given_up_in_time():
 async def test_the_service_recovers_with_the_database():
     """After an outage the next request works; nothing has to be restarted."""
     supabase = ScriptedSupabase(httpx.ConnectError("down"), rows(CUSTOMER_ROW))
-    async with running_app(make_settings(), supabase) as (_, client):
+    async with scripted_app(supabase) as (_, client):
         assert (await client.get(f"/v1/customers/{ID}", headers=AUTH)).status_code == 503
         assert (await client.get(f"/v1/customers/{ID}", headers=AUTH)).status_code == 200
 
@@ -132,7 +134,7 @@ async def test_the_same_key_makes_the_same_id():
 async def test_a_recent_staff_check_is_reused_while_the_database_gives_something():
     """One call per request; row-level security judges every one of them."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
-    async with running_app(make_settings(), supabase) as (_, client):
+    async with scripted_app(supabase) as (_, client):
         for _ in range(3):
             body = {"name": "B", "version": 3}
             await client.patch(f"/v1/customers/{ID}", json=body, headers=AUTH)
@@ -143,7 +145,7 @@ async def test_a_recent_staff_check_is_reused_while_the_database_gives_something
 async def test_an_empty_answer_is_doubted():
     """Nothing is also what somebody gets who was removed: they are told so at once."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW), rows())
-    async with running_app(make_settings(), supabase) as (_, client):
+    async with scripted_app(supabase) as (_, client):
         assert (await client.get("/v1/customers", headers=AUTH)).status_code == 200
         assert (await client.get("/v1/customers", headers=AUTH)).status_code == 200
         supabase.staff = False
@@ -162,7 +164,7 @@ async def test_nothing_is_written_for_somebody_who_is_not_staff():
 async def test_somebody_removed_a_moment_ago_is_told_so():
     """A refusal within the grace of the staff check is explained by a fresh check."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW, status=201), refusal("42501", 403))
-    async with running_app(make_settings(), supabase) as (_, client):
+    async with scripted_app(supabase) as (_, client):
         body = {"name": "Ada"}
         assert (await client.post("/v1/customers", json=body, headers=AUTH)).status_code == 201
         supabase.staff = False
@@ -232,7 +234,7 @@ async def test_bad_requests_never_reach_the_database(method, path, kwargs, statu
 async def test_without_a_token_the_body_is_not_even_read(content):
     """Malformed, good or huge: the answer is the same."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
-    async with running_app(make_settings(), supabase) as (_, client):
+    async with scripted_app(supabase) as (_, client):
         headers = {"Content-Type": "application/json"}
         response = await client.post("/v1/customers", content=content, headers=headers)
     assert_problem(response, 401, "token-missing")
@@ -263,7 +265,7 @@ async def test_wrong_values_are_not_repeated():
 async def test_readiness_says_what_is_missing():
     """Ready when our grants refuse the bare key; not ready when the table is missing."""
     supabase = ScriptedSupabase(refusal("42501", 401))
-    async with running_app(make_settings(), supabase) as (_, client):
+    async with scripted_app(supabase) as (_, client):
         assert (await client.get("/live")).json() == {"status": "live"}
         assert (await client.get("/ready")).json() == {"status": "ready"}
         supabase.answers = [refusal("PGRST205", 404)]
@@ -278,7 +280,7 @@ _STREAMS = {"/v1/events": "text/event-stream", "/v1/exports/{kind}": "text/csv"}
 
 async def test_openapi_describes_every_error_as_a_problem():
     """Every operation documents its problems, every request body has an example."""
-    async with running_app(make_settings(), ScriptedSupabase(rows())) as (_, client):
+    async with scripted_app(ScriptedSupabase(rows())) as (_, client):
         document = (await client.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
     assert "Problem" in schemas
