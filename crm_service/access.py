@@ -140,9 +140,9 @@ class Writer(Reader):
         await staff.require(caller, max_age_s=_GRACE_S)
         return cls(database, staff, caller)
 
-    async def insert(self, table: str, row: Row) -> Row:
-        """Insert one row and return it as stored."""
-        return await self._judged(self._database.insert(self.caller, table, row))
+    async def insert(self, table: str, row: Row, query: Query = ()) -> Row:
+        """Insert one row and return it as stored, or what ``query`` selects of it."""
+        return await self._judged(self._database.insert(self.caller, table, row, query))
 
     async def update(self, table: str, query: Query, changes: Row) -> list[Row]:
         """Change the rows that match and return them."""

@@ -24,6 +24,7 @@ from crm_service.events.routes import router as events
 from crm_service.history.routes import router as history
 from crm_service.imports.routes import router as imports
 from crm_service.invoices.routes import router as invoices
+from crm_service.jobs.assignments import router as job_assignments
 from crm_service.jobs.routes import router as jobs
 from crm_service.leads.routes import router as leads
 from crm_service.limits import BodyLimit
@@ -44,6 +45,7 @@ _SLICES = (
     leads,
     calls,
     jobs,
+    job_assignments,
     invoices,
     messages,
     loyalty,

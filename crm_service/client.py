@@ -22,7 +22,14 @@ from crm_service.invoices.schemas import (
     InvoiceRead,
     InvoiceUpdate,
 )
-from crm_service.jobs.schemas import JobCreate, JobRead, JobSchedule, JobUpdate
+from crm_service.jobs.schemas import (
+    JobAssign,
+    JobAssignment,
+    JobCreate,
+    JobRead,
+    JobSchedule,
+    JobUpdate,
+)
 from crm_service.leads.schemas import (
     LeadCreate,
     LeadNoteCreate,
@@ -129,7 +136,7 @@ class CrmClient(CrmConnection):
     # Jobs
 
     async def list_jobs(self, **query: Any) -> Page[JobRead]:
-        """Return a page of jobs; ``query``: limit, cursor, customer_id, status."""
+        """Return a page of jobs; ``query``: limit, cursor, customer_id, status, assigned_to."""
         return await self._get("jobs", Page[JobRead], query)
 
     async def get_job(self, job_id: UUID) -> JobRead:
@@ -176,6 +183,21 @@ class CrmClient(CrmConnection):
         """Move a job to another customer."""
         body = MoveToCustomer(customer_id=customer_id)
         return await self._post(f"jobs/{job_id}/move", JobRead, body)
+
+    async def get_job_assignment(self, job_id: UUID) -> JobAssignment:
+        """Return who does a job."""
+        return await self._get(f"jobs/{job_id}/assignment", JobAssignment)
+
+    async def assign_job(
+        self, job_id: UUID, assigned_to: UUID, *, version: int | None = None
+    ) -> JobAssignment:
+        """Assign a job whose assignment is at ``version`` (0: never assigned)."""
+        body = JobAssign(assigned_to=assigned_to)
+        return await self._post(f"jobs/{job_id}/assign", JobAssignment, body, version)
+
+    async def unassign_job(self, job_id: UUID, *, version: int | None = None) -> JobAssignment:
+        """Give a job back."""
+        return await self._post(f"jobs/{job_id}/unassign", JobAssignment, None, version)
 
     # Invoices
 

@@ -113,9 +113,10 @@ class Database:
         """Return the rows of ``table`` that match ``query`` and that the caller may see."""
         return self._rows(await self._send(self._call("GET", table, caller, query=query)))
 
-    async def insert(self, caller: Caller, table: str, row: Row) -> Row:
-        """Insert one row and return it as stored."""
-        rows = self._rows(await self._send(self._call("POST", table, caller, body=row)))
+    async def insert(self, caller: Caller, table: str, row: Row, query: Query = ()) -> Row:
+        """Insert one row and return it as stored, or what ``query`` selects of it."""
+        call = self._call("POST", table, caller, query=query, body=row)
+        rows = self._rows(await self._send(call))
         if len(rows) != 1:
             raise self.contract_error("The inserted row was not returned.")
         return rows[0]

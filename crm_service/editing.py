@@ -68,7 +68,7 @@ async def change_row(
     version = expected.version
     merged: tuple[str, ...] = ()
     for rounds_left in reversed(range(_MAX_ROUNDS)):
-        query = {table.key: f"eq.{row_id}"}
+        query = {table.key: f"eq.{row_id}", **table.columns}
         if version is not None:
             query["version"] = f"eq.{version}"
         try:
@@ -107,7 +107,8 @@ async def delete_row(
     except StaleVersionError:
         current = await table.get(writer, row_id)
         raise expected.stale(current.model_dump(mode="json")) from None
-    return Changed(table.parse(row))
+    # The function answers with the table's own columns only.
+    return Changed(await table.get(writer, row_id) if table.columns else table.parse(row))
 
 
 async def move_row(

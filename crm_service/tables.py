@@ -44,6 +44,7 @@ class Table(Generic[RecordT]):
         noun: What a person calls one row, for messages.
         key: Primary key column.
         soft_deleted: Rows carry ``deleted_at``; lists leave the deleted ones out.
+        select: What to ask for, where the record takes something from another table.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Table(Generic[RecordT]):
         noun: str,
         key: str = "id",
         soft_deleted: bool = True,
+        select: str | None = None,
     ) -> None:
         self.name = name
         self.noun = noun
         self.key = key
         self._record = record
         self._soft_deleted = soft_deleted
+        self.columns: Mapping[str, str] = {"select": select} if select is not None else {}
         self._adapters: dict[str, TypeAdapter[Any]] = {
             column: TypeAdapter(field.rebuild_annotation())
             for column, field in record.model_fields.items()
@@ -90,6 +93,8 @@ class Table(Generic[RecordT]):
             deleted: List the deleted rows instead of the others.
         """
         query = [*filters, *page.query(self.key)]
+        if not any(name == "select" for name, _ in filters):
+            query += self.columns.items()
         if self._soft_deleted:
             query.append(("deleted_at", "not.is.null" if deleted else "is.null"))
         rows = await reader.select(self.name, query)
@@ -123,7 +128,7 @@ class Table(Generic[RecordT]):
         new_id = row_id or self._derived_id(writer)
         try:
             if perform is None:
-                row = await writer.insert(self.name, {**columns, self.key: new_id})
+                row = await writer.insert(self.name, {**columns, self.key: new_id}, self.columns)
             else:
                 row = await perform(new_id)
         except ReplayedError:
@@ -162,7 +167,7 @@ class Table(Generic[RecordT]):
         Raises:
             NotFoundError: No such row, or none the caller may see.
         """
-        rows = await access.select(self.name, {self.key: f"eq.{row_id}"})
+        rows = await access.select(self.name, {self.key: f"eq.{row_id}", **self.columns})
         if not rows:
             raise NotFoundError(f"There is no {self.noun} with this id.")
         return rows[0]
@@ -192,7 +197,7 @@ class Table(Generic[RecordT]):
         same_extra: Callable[[RecordT], Awaitable[bool]] | None,
     ) -> Created[RecordT] | None:
         """Find the row of an earlier request with this id; ``replayed`` if it was the same one."""
-        rows = await writer.select(self.name, {self.key: f"eq.{row_id}"})
+        rows = await writer.select(self.name, {self.key: f"eq.{row_id}", **self.columns})
         if not rows:
             return None
         record = self.parse(rows[0])

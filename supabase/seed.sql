@@ -150,6 +150,13 @@ select
     1500 + i * 310 % 40000, timestamptz '2026-06-01 12:00:00+00' + i * interval '3 hours'
 from generate_series(1, 300) as i;
 
+insert into public.job_assignments (job_id, assigned_to, created_at)
+select j.id, pg_temp.demo_id('a', 2 + i % 2), j.created_at + interval '1 hour'
+from generate_series(1, 1000) as i
+join public.jobs as j on j.id = pg_temp.demo_id('d', i)
+where j.status in ('scheduled', 'in_progress') and i % 3 <> 0
+order by i;
+
 -- Invoices: drafts first, then items, then their way through the states ------------------------------------------------
 insert into public.invoices (id, customer_id, job_id, series, currency, due_on, notes, created_at)
 select

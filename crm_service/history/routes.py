@@ -29,7 +29,7 @@ router = APIRouter(tags=["history"])
 _Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 _Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 _Version = Annotated[int, Query(ge=0, le=2**63 - 1)]
-_KEYS = {"leads": "customer_id", "staff": "user_id"}
+_KEYS = {"leads": "customer_id", "staff": "user_id", "job_assignments": "job_id"}
 _MAX_STEPS = 1000
 
 

@@ -15,6 +15,7 @@ HistoryTable: TypeAlias = Literal[
     "calls",
     "jobs",
     "job_notes",
+    "job_assignments",
     "invoices",
     "messages",
     "loyalty_transactions",

@@ -1,11 +1,11 @@
 """HTTP of jobs. Which step may follow which is decided by the database."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
-from crm_service.access import Writer
+from crm_service.access import Reader, Writer
 from crm_service.dependencies import (
     Deleted,
     IfMatch,
@@ -21,7 +21,7 @@ from crm_service.dependencies import (
 )
 from crm_service.editing import Changed, change_row, delete_row, move_row
 from crm_service.fields import MoveToCustomer
-from crm_service.filters import between, equals, one_of, search
+from crm_service.filters import Filter, between, equals, one_of, search
 from crm_service.jobs.schemas import (
     JobCreate,
     JobRead,
@@ -36,7 +36,8 @@ from crm_service.tables import Table
 from crm_service.versions import expected_version
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-_jobs = Table("jobs", JobRead, noun="job")
+_SELECT = "*,assignment:job_assignments(assigned_to)"
+_jobs = Table("jobs", JobRead, noun="job", select=_SELECT)
 _REFUSALS = describe(404, 409, 412)
 
 
@@ -52,11 +53,15 @@ async def list_jobs(
     status: Annotated[list[JobStatus] | None, Query(description="One or more.")] = None,
     starts_from: Since = None,
     starts_before: Until = None,
+    assigned_to: Annotated[
+        UUID | Literal["me", "nobody"] | None, Query(description="Who does it.")
+    ] = None,
     *,
     deleted: Deleted = False,
 ) -> Page[JobRead]:
     """List jobs; the search looks at title, description and address."""
     filters = [
+        *_assigned_to(reader, assigned_to),
         *search(("title", "description", "address"), text),
         *equals("customer_id", customer_id),
         *one_of("status", status),
@@ -161,6 +166,21 @@ async def cancel_job(
 ) -> JobRead:
     """Cancel a job."""
     return answer_changed(response, await _step(writer, job_id, "cancelled", body, if_match))
+
+
+def _assigned_to(reader: Reader, who: UUID | str | None) -> list[Filter]:
+    """Keep jobs of one person, or those that nobody does; None keeps all."""
+    if who is None:
+        return []
+    if who == "nobody":
+        return [
+            ("select", _SELECT),
+            ("assignment.assigned_to", "not.is.null"),
+            ("assignment", "is.null"),
+        ]
+    user_id = reader.caller.subject.user_id if who == "me" else who
+    inner = _SELECT.replace("(", "!inner(")
+    return [("select", inner), ("assignment.assigned_to", f"eq.{user_id}")]
 
 
 async def _step(

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any, Literal, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crm_service.fields import (
+    Body,
     CreateBody,
     IdRecord,
     Instant,
@@ -104,3 +105,35 @@ class JobRead(IdRecord):
     cancelled_at: datetime | None
     updated_at: datetime
     deleted_at: datetime | None = Field(description="Set when the job was withdrawn.")
+    assigned_to: UUID | None = Field(
+        default=None, description="Who does it; its own resource with its own version."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_from_assignment(cls, row: Any) -> Any:
+        # The database keeps it in another table, which customers cannot read.
+        if isinstance(row, dict) and isinstance(row.get("assignment"), dict):
+            return {**row, "assigned_to": row["assignment"].get("assigned_to")}
+        return row
+
+
+class JobAssign(Body):
+    """Who is to do a job."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"assigned_to": "a0000000-0000-4000-8000-000000000003"}}
+    )
+
+    assigned_to: UUID = Field(description="An active member of staff.")
+
+
+class JobAssignment(BaseModel):
+    """Who does a job; a job that was never assigned is at version 0."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    job_id: UUID
+    assigned_to: UUID | None
+    version: int
+    updated_at: datetime | None

@@ -117,6 +117,22 @@ insert into public.job_notes (job_id, customer_id, body) values ('d0000000-0000-
 update public.job_notes set body = 'y' where id = '40000000-0000-4000-8000-000000000001' returning id
 -- name: job_notes delete any
 delete from public.job_notes where id = '40000000-0000-4000-8000-000000000001'
+-- name: job_assignments select agents
+select from public.job_assignments where job_id = 'd0000000-0000-4000-8000-000000900002'
+-- name: job_assignments select managers
+select from public.job_assignments where job_id = 'd0000000-0000-4000-8000-000000900003'
+-- name: job_assignments insert to_self
+insert into public.job_assignments (job_id, assigned_to) values ('d0000000-0000-4000-8000-000000900004', (select user_id from public.staff where user_id = $me and active)) returning job_id
+-- name: job_assignments insert to_other
+insert into public.job_assignments (job_id, assigned_to) values ('d0000000-0000-4000-8000-000000900004', 'a0000000-0000-4000-8000-000000000001') returning job_id
+-- name: job_assignments update give_back_agents
+update public.job_assignments set assigned_to = null where job_id = 'd0000000-0000-4000-8000-000000900002' returning job_id
+-- name: job_assignments update give_back_managers
+update public.job_assignments set assigned_to = null where job_id = 'd0000000-0000-4000-8000-000000900003' returning job_id
+-- name: job_assignments update agents_to_other
+update public.job_assignments set assigned_to = 'a0000000-0000-4000-8000-000000000001' where job_id = 'd0000000-0000-4000-8000-000000900002' returning job_id
+-- name: job_assignments delete any
+delete from public.job_assignments where job_id = 'd0000000-0000-4000-8000-000000900002'
 -- name: invoices select own_paid
 select from public.invoices where id = 'e0000000-0000-4000-8000-000000000001'
 -- name: invoices select own_draft

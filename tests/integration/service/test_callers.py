@@ -34,6 +34,9 @@ CALLS = [
     ("POST", f"/v1/jobs/{SOME}/start", None),
     ("POST", f"/v1/jobs/{SOME}/complete", None),
     ("POST", f"/v1/jobs/{SOME}/cancel", None),
+    ("GET", f"/v1/jobs/{SOME}/assignment", None),
+    ("POST", f"/v1/jobs/{SOME}/assign", {"assigned_to": SOME}),
+    ("POST", f"/v1/jobs/{SOME}/unassign", None),
     ("GET", "/v1/invoices", None),
     (
         "POST",

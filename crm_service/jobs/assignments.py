@@ -1,0 +1,73 @@
+"""HTTP of who does which job. Who may assign whom is decided by the database."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from crm_service.access import Reader, Writer
+from crm_service.dependencies import IfMatch, ReaderDep, WriterDep
+from crm_service.errors import NotFoundError, ReplayedError, StaleVersionError
+from crm_service.jobs.schemas import JobAssign, JobAssignment
+from crm_service.problems import describe
+from crm_service.versions import expected_version, render_etag
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+_REFUSALS = describe(404, 409, 412)
+
+
+@router.get("/{job_id}/assignment", responses=describe(404))
+async def get_job_assignment(reader: ReaderDep, response: Response, job_id: UUID) -> JobAssignment:
+    """Tell who does a job."""
+    return _answer(response, await _assignment(reader, job_id))
+
+
+@router.post("/{job_id}/assign", responses=_REFUSALS)
+async def assign_job(
+    writer: WriterDep, response: Response, job_id: UUID, body: JobAssign, if_match: IfMatch = None
+) -> JobAssignment:
+    """Assign a job: managers to anybody, agents a free one to themselves.
+
+    `If-Match` is the ETag of the assignment; `"0"` for a job that was never assigned.
+    """
+    return await _assign(writer, response, job_id, str(body.assigned_to), if_match)
+
+
+@router.post("/{job_id}/unassign", responses=_REFUSALS)
+async def unassign_job(
+    writer: WriterDep, response: Response, job_id: UUID, if_match: IfMatch = None
+) -> JobAssignment:
+    """Give a job back, so that somebody else can take it; agents their own."""
+    return await _assign(writer, response, job_id, None, if_match)
+
+
+async def _assign(
+    writer: Writer, response: Response, job_id: UUID, to: str | None, if_match: str | None
+) -> JobAssignment:
+    expected = expected_version(if_match, None, required=False)
+    arguments: dict[str, Any] = {"job_id": str(job_id), "assigned_to": to}
+    if expected.version is not None:
+        arguments["expected_version"] = expected.version
+    try:
+        written = JobAssignment.model_validate(await writer.call_for_row("assign_job", arguments))
+    except ReplayedError:
+        written = await _assignment(writer, job_id)
+        response.headers["Idempotency-Replayed"] = "true"
+    except StaleVersionError:
+        current = await _assignment(writer, job_id)
+        raise expected.stale(current.model_dump(mode="json")) from None
+    return _answer(response, written)
+
+
+async def _assignment(reader: Reader, job_id: UUID) -> JobAssignment:
+    query = {"select": "id,assignment:job_assignments(*)", "id": f"eq.{job_id}"}
+    rows = await reader.select("jobs", query)
+    if not rows:
+        raise NotFoundError("There is no job with this id.")
+    never = {"job_id": job_id, "assigned_to": None, "version": 0, "updated_at": None}
+    return JobAssignment.model_validate(rows[0]["assignment"] or never)
+
+
+def _answer(response: Response, assignment: JobAssignment) -> JobAssignment:
+    response.headers["ETag"] = render_etag(assignment.version)
+    return assignment
