@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.text import Text
 
 from portalctl import console
-from portalctl.commands.db import DataOption, DbUrlOption, JsonOption, ProjectOption, choose
-from portalctl.commands.db import project_folder as find_folder
-from portalctl.exits import EnvironmentUnusableError, ExitCode, UsageError
+from portalctl.commands.address import EmailOption, UrlOption, find_address, read_login
+from portalctl.commands.db import (
+    DataOption,
+    DbUrlOption,
+    JsonOption,
+    ProjectOption,
+    choose,
+    project_folder,
+)
+from portalctl.exits import EnvironmentUnusableError, ExitCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import typer
+
     from portalctl.database.target import Target
     from portalctl.doctor.finding import Finding
 
@@ -34,14 +43,8 @@ def doctor(
     db_url: DbUrlOption = None,
     data: DataOption = None,
     project: ProjectOption = None,
-    url: Annotated[
-        str | None,
-        typer.Option(help="The project's address.", show_default="SUPABASE_URL, else the stack's"),
-    ] = None,
-    email: Annotated[
-        str | None,
-        typer.Option(envvar="PORTAL_EMAIL", help="A portal user; the password: PORTAL_PASSWORD."),
-    ] = None,
+    url: UrlOption = None,
+    email: EmailOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Examine a project: keys, migrations, row level security, feed, Realtime, a live round trip.
@@ -55,9 +58,9 @@ def doctor(
     from portalctl.doctor.examination import Patient, examine  # noqa: PLC0415 - the same
 
     target = _database(db_url, data)
-    address, key = _address(url, data)
-    folder = find_folder(project)
-    patient = Patient(target, folder / "supabase" / "migrations", address, key, _login(email))
+    address, key = find_address(url, data)
+    folder = project_folder(project)
+    patient = Patient(target, folder / "supabase" / "migrations", address, key, read_login(email))
     report = _ignore if as_json else _print
     with database_errors(target or Target("postgresql://localhost", "no database")):
         findings = asyncio.run(examine(patient, report))
@@ -78,35 +81,6 @@ def _database(db_url: str | None, data: Path | None) -> Target | None:
         if os.environ.get("SUPABASE_URL"):
             return None
         raise
-
-
-def _address(url: str | None, data: Path | None) -> tuple[str | None, str | None]:
-    """Return URL and key: the option's, the environment's, else those of the running stack."""
-    from local_stack.control import running_environment  # noqa: PLC0415 - see commands/__init__
-    from local_stack.errors import StackNotRunningError  # noqa: PLC0415 - the same
-    from local_stack.locations import default_data_dir  # noqa: PLC0415 - the same
-
-    variables = {name: os.environ.get(name) for name in ("SUPABASE_URL", "SUPABASE_ANON_KEY")}
-    key = os.environ.get("SUPABASE_PUBLISHABLE_KEY") or variables["SUPABASE_ANON_KEY"]
-    address = url or (None if data else variables["SUPABASE_URL"])
-    if address is None:
-        try:
-            found = running_environment(data.absolute() if data else default_data_dir(Path.cwd()))
-        except StackNotRunningError:
-            return None, None
-        return found["SUPABASE_URL"], found["SUPABASE_PUBLISHABLE_KEY"]
-    if not address.startswith(("http://", "https://")):
-        raise UsageError(f"{address!r} is no address.", "Its form is https://<ref>.supabase.co.")
-    return address.rstrip("/"), key
-
-
-def _login(email: str | None) -> tuple[str, str] | None:
-    if email is None:
-        return None
-    password = os.environ.get("PORTAL_PASSWORD")
-    if not password:
-        raise UsageError("There is no password for --email.", "Put it in PORTAL_PASSWORD.")
-    return email, password
 
 
 def _print(finding: Finding) -> None:
