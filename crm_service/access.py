@@ -156,6 +156,10 @@ class Writer(Reader):
         """Call a writing database function and return what it answers."""
         return await self._judged(self._database.call(self.caller, function, arguments))
 
+    def without_key(self) -> "Writer":
+        """Return the same access for writes that are no part of a keyed request."""
+        return Writer(self._database, self._staff, self.caller.without_key())
+
     async def claim(self) -> str:
         """Ask whether this very request took effect before: ``none``, ``same`` or ``other``."""
         caller = self.caller

@@ -35,6 +35,7 @@ from crm_service.observability import RequestContext
 from crm_service.openapi import install_openapi
 from crm_service.problems import describe, install_problem_handlers
 from crm_service.protection import SecurityHeaders
+from crm_service.secrets.routes import router as secrets
 from crm_service.settings import Settings
 from crm_service.signing_keys import SigningKeys
 from crm_service.staff.routes import router as staff
@@ -49,6 +50,7 @@ _SLICES = (
     invoices,
     messages,
     loyalty,
+    secrets,
     staff,
     history,
     analytics,
@@ -176,6 +178,7 @@ def _create_services(
         StaffCheck(database),
         lambda subject: Doorbell(settings.realtime_url, api_key, subject),
         settings.event_poll_s,
+        settings.key_ring,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+from pydantic import RootModel, SecretStr
+
 from crm_service.analytics.schemas import Dashboard
 from crm_service.bulk.kinds import BulkKind
 from crm_service.bulk.schemas import BulkRequest, BulkResult
@@ -46,6 +48,7 @@ from crm_service.loyalty.schemas import (
 )
 from crm_service.messages.schemas import MessageCreate, MessageRead
 from crm_service.pagination import Page
+from crm_service.secrets.schemas import Reencrypted, SecretRead, SecretRevealed, SecretWrite
 from crm_service.staff.schemas import Me
 
 
@@ -87,6 +90,37 @@ class CrmClient(CrmConnection):
     async def get_timeline(self, customer_id: UUID, **query: Any) -> ActivityPage:
         """Return what happened around a customer; ``query``: limit, before_id."""
         return await self._get(f"customers/{customer_id}/timeline", ActivityPage, query)
+
+    # Sensitive fields
+
+    async def list_secrets(self, customer_id: UUID) -> list[SecretRead]:
+        """Return which sensitive fields a customer has, without their values."""
+        return (
+            await self._get(f"customers/{customer_id}/secrets", RootModel[list[SecretRead]])
+        ).root
+
+    async def put_secret(
+        self, customer_id: UUID, name: str, value: str, *, version: int | None = None
+    ) -> SecretRead:
+        """Keep a sensitive value that is at ``version`` (0: there is none)."""
+        body = SecretWrite(value=SecretStr(value))
+        return await self._put(f"customers/{customer_id}/secrets/{name}", SecretRead, body, version)
+
+    async def reveal_secret(self, customer_id: UUID, name: str) -> SecretRevealed:
+        """Return a sensitive value; that it was read is noted."""
+        return await self._post(
+            f"customers/{customer_id}/secrets/{name}/reveal", SecretRevealed, None
+        )
+
+    async def delete_secret(
+        self, customer_id: UUID, name: str, *, version: int | None = None
+    ) -> SecretRead:
+        """Forget a sensitive value."""
+        return await self._delete(f"customers/{customer_id}/secrets/{name}", SecretRead, version)
+
+    async def reencrypt_secrets(self) -> Reencrypted:
+        """Encrypt values of older keys with the current one; call until ``more`` is false."""
+        return await self._post("secrets/reencrypt", Reencrypted, None)
 
     # Leads
 

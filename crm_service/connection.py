@@ -165,8 +165,9 @@ class CrmConnection:
         response = await self.request("PATCH", path, body=body, headers=_if_match(version))
         return _parsed(response, model)
 
-    async def _put(self, path: str, model: type[_M], body: Body) -> _M:
-        return _parsed(await self.request("PUT", path, body=body), model)
+    async def _put(self, path: str, model: type[_M], body: Body, version: int | None = None) -> _M:
+        response = await self.request("PUT", path, body=body, headers=_if_match(version))
+        return _parsed(response, model)
 
     async def _delete(self, path: str, model: type[_M], version: int | None) -> _M:
         return _parsed(await self.request("DELETE", path, headers=_if_match(version)), model)

@@ -23,6 +23,7 @@ from crm_service.pagination import (
     PageRequest,
     parse_cursor,
 )
+from crm_service.secrets.cipher import KeyRing
 from crm_service.signing_keys import SigningKeys
 from crm_service.tables import Created, RecordT
 from crm_service.versions import render_etag
@@ -42,6 +43,7 @@ class Services:
     staff: StaffCheck
     doorbell_for: Callable[[Subject], Doorbell]
     event_poll_s: float
+    keys: KeyRing
 
 
 # All dependencies are coroutines: FastAPI runs plain functions in threads, which costs more.

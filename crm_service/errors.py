@@ -20,6 +20,8 @@
     │   ├── UpstreamError             503  UpstreamUnavailableError · UpstreamTimeoutError ·
     │   │                                  UpstreamContractError · BusyError
     │   │   └── StatementTimeoutError 504
+    │   ├── EncryptionUnavailableError 501 no key, or not the one, for sensitive fields
+    │   ├── SecretUnreadableError     500  a stored value does not open
     │   └── InternalError             500  a bug
     └── ClientError                        raised by ``crm_service.client``
         ├── CrmProblemError                the service answered with a problem
@@ -290,6 +292,22 @@ class StatementTimeoutError(UpstreamError):
     status = 504
     code = "statement-timeout"
     title = "The database gave up on the statement"
+
+
+class EncryptionUnavailableError(ServiceError):
+    """Sensitive fields cannot be written or read with the keys that are configured."""
+
+    status = 501
+    code = "encryption-unavailable"
+    title = "No key for sensitive fields"
+
+
+class SecretUnreadableError(ServiceError):
+    """A stored value is not what was stored, or not for this place."""
+
+    status = 500
+    code = "secret-unreadable"
+    title = "A stored value does not open"
 
 
 class InternalError(ServiceError):

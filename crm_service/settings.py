@@ -3,11 +3,21 @@
 import base64
 import binascii
 import json
+import re
 from typing import Annotated, Literal, Self
 
 from limits import parse
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from crm_service.secrets.cipher import KeyRing
 
 # Well-known values that every `supabase start` shares: fine on a laptop, an open door elsewhere.
 _DEMO_JWT_SECRETS = frozenset(
@@ -18,6 +28,10 @@ _DEMO_JWT_SECRETS = frozenset(
 )
 _DEMO_ISSUER = "supabase-demo"
 _MIN_JWT_SECRET_BYTES = 32
+_KEY_ID = re.compile(r"^[A-Za-z0-9_-]{1,40}$")
+_FIELD_KEY_BYTES = 32
+# Random keys have about 30 different bytes; a word or zeros have far fewer.
+_LEAST_DIFFERENT_BYTES = 12
 
 
 def _checked_url(value: str) -> str:
@@ -55,6 +69,32 @@ def _unverified_claims(key: str) -> dict[str, object]:
     except (binascii.Error, ValueError):
         return {}
     return claims if isinstance(claims, dict) else {}
+
+
+def parse_keys(text: str) -> dict[str, bytes]:
+    """Read ``CRM_FIELD_KEYS``, in its order.
+
+    Raises:
+        ValueError: A key is malformed, weak or named twice; the message holds none of it.
+    """
+    keys: dict[str, bytes] = {}
+    for number, part in enumerate(text.split(","), start=1):
+        key_id, _, encoded = part.strip().partition(":")
+        if not _KEY_ID.match(key_id):
+            raise ValueError(f"key {number} must be id:base64, with an id such as 2026-11")
+        try:
+            key = base64.b64decode(encoded.replace("-", "+").replace("_", "/"), validate=True)
+        except ValueError as error:
+            raise ValueError(f"key {number} ({key_id}) is not base64") from error
+        if len(key) != _FIELD_KEY_BYTES or len(set(key)) < _LEAST_DIFFERENT_BYTES:
+            raise ValueError(
+                f"key {number} ({key_id}) must be {_FIELD_KEY_BYTES} random bytes; make one with: "
+                "openssl rand -base64 32"
+            )
+        if key_id in keys:
+            raise ValueError(f"two keys have the id {key_id}")
+        keys[key_id] = key
+    return keys
 
 
 class Settings(BaseSettings):
@@ -158,6 +198,18 @@ class Settings(BaseSettings):
     )
     """How often an event stream looks by itself, should a doorbell be lost."""
 
+    field_keys: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("CRM_FIELD_KEYS", "field_keys")
+    )
+    """Keys of sensitive fields: ``id:base64`` of 32 bytes, separated by commas; the first one
+    encrypts."""
+
+    @property
+    def key_ring(self) -> KeyRing:
+        """The keys of sensitive fields; empty if none are configured."""
+        keys = parse_keys(self.field_keys.get_secret_value()) if self.field_keys else {}
+        return KeyRing(next(iter(keys), None), keys)
+
     @property
     def origins(self) -> list[str]:
         """The allowed origins."""
@@ -182,6 +234,13 @@ class Settings(BaseSettings):
     def issuer(self) -> str:
         """Value that ``iss`` of every staff token must have."""
         return self.jwt_issuer or self.auth_url
+
+    @field_validator("field_keys")
+    @classmethod
+    def _check_field_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_keys(value.get_secret_value())
+        return value
 
     @model_validator(mode="after")
     def _refuse_unsafe_keys(self) -> Self:

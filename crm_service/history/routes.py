@@ -17,6 +17,7 @@ from crm_service.history.schemas import (
     FieldDifference,
     History,
     HistoryTable,
+    LogTable,
     Operation,
     Restore,
     Restored,
@@ -127,7 +128,7 @@ async def restore_row(
 @router.get("/activity")
 async def list_activity(
     reader: ReaderDep,
-    table: Annotated[HistoryTable | None, Query()] = None,
+    table: Annotated[LogTable | None, Query()] = None,
     customer_id: UUID | None = None,
     actor: UUID | None = None,
     actor_kind: Annotated[ActorKind | None, Query()] = None,

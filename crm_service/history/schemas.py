@@ -21,7 +21,8 @@ HistoryTable: TypeAlias = Literal[
     "loyalty_transactions",
     "staff",
 ]
-Operation: TypeAlias = Literal["insert", "update", "delete"]
+LogTable: TypeAlias = HistoryTable | Literal["customer_secrets"]
+Operation: TypeAlias = Literal["insert", "update", "delete", "read"]
 ActorKind: TypeAlias = Literal["staff", "customer", "service", "system"]
 
 

@@ -1,7 +1,7 @@
 -- Which policies exist, for whom and for which verb. Run with `supabase test db` or pg_prove.
 begin;
 set local search_path = public, extensions;
-select plan(55);
+select plan(57);
 
 select is(
     (select count(*) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and not relrowsecurity),
@@ -19,6 +19,7 @@ from (
     ('invoice_items', array['staff add invoice items', 'staff read invoice items', 'staff edit invoice items']),
     ('invoices', array['staff add invoices', 'staff read every invoice, a customer the own ones but no drafts', 'staff edit invoices']),
     ('job_assignments', array['staff see who does which job', 'staff assign jobs, agents to themselves', 'staff reassign jobs, agents free and own ones']),
+    ('customer_secrets', array['staff see which secrets there are']),
     ('job_notes', array['staff add job notes', 'staff read job notes', 'staff edit job notes']),
     ('jobs', array[
         'staff add jobs, a customer requests own ones', 'staff read every job, a customer the own ones',

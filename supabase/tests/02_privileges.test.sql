@@ -1,7 +1,7 @@
 -- Which roles hold which privileges: anon nothing, nobody DELETE, the log and the feed read only.
 begin;
 set local search_path = public, extensions;
-select plan(24);
+select plan(25);
 
 select table_privs_are('public', t.name, 'anon', '{}'::name[], 'anon has nothing on ' || t.name)
 from (

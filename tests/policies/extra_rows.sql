@@ -20,3 +20,5 @@ insert into public.messages (id, customer_id, sender, sender_name, body, deleted
 ('f0000000-0000-4000-8000-000000900001', 'c0000000-0000-4000-8000-000000000001', 'staff', 'Office', 'Unread', null),
 ('f0000000-0000-4000-8000-000000900002', 'c0000000-0000-4000-8000-000000000001', 'customer', 'Jo', 'Unread', null),
 ('f0000000-0000-4000-8000-000000900003', 'c0000000-0000-4000-8000-000000000001', 'staff', 'Office', 'Deleted', now());
+insert into public.customer_secrets (customer_id, name, value)
+values ('c0000000-0000-4000-8000-000000000001', 'gate_code', 'v1.test.' || repeat('A', 60));

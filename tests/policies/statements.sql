@@ -31,6 +31,16 @@ update public.customers set deleted_at = now() where id = 'c0000000-0000-4000-80
 update public.customers set phone = '1' where id = 'c0000000-0000-4000-8000-000000000003' returning id
 -- name: customers delete own
 delete from public.customers where id = 'c0000000-0000-4000-8000-000000000001'
+-- name: customer_secrets select any
+select customer_id, name, key_id, version from public.customer_secrets where customer_id = 'c0000000-0000-4000-8000-000000000001'
+-- name: customer_secrets select value
+select value from public.customer_secrets where customer_id = 'c0000000-0000-4000-8000-000000000001'
+-- name: customer_secrets insert any
+insert into public.customer_secrets (customer_id, name) values ('c0000000-0000-4000-8000-000000000001', 'other')
+-- name: customer_secrets update any
+update public.customer_secrets set name = 'other' where customer_id = 'c0000000-0000-4000-8000-000000000001'
+-- name: customer_secrets delete any
+delete from public.customer_secrets where customer_id = 'c0000000-0000-4000-8000-000000000001'
 -- name: leads select assigned_to_agent
 select from public.leads where customer_id = 'c0000000-0000-4000-8000-000000000002'
 -- name: leads select assigned_to_manager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -22,6 +24,7 @@ from tests.support.personas import (
 )
 
 CRM_URL = "http://crm.test"
+FIELD_KEY = f"k1:{base64.b64encode(os.urandom(32)).decode()}"
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +57,7 @@ def settings(stack) -> Settings:
         supabase_key=stack.keys.publishable,
         environment="development",
         rate_limit="100000/minute",
+        field_keys=FIELD_KEY,
     )
 
 
