@@ -21,7 +21,8 @@ from portal_sdk._publisher import Publisher
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.doorbells import RealtimeTransport
 from portal_sdk._runtime.driver import Driver
-from portal_sdk._runtime.http import HttpApi, create_http_client
+from portal_sdk._runtime.http import HttpApi
+from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.tokens import Auth
 from portal_sdk._runtime.transport import Transport
@@ -355,7 +356,7 @@ class Portal:
 
     def _create_http(self) -> HttpApi:
         timeout_s = self._config.request_timeout_s
-        return HttpApi(create_http_client(self._url, self._key, timeout_s=timeout_s), self._url)
+        return HttpApi(PooledHttp(self._url, self._key, timeout_s=timeout_s), self._url)
 
     def _create_transport(self) -> Transport:
         return RealtimeTransport(self._url, self._key, self._config)

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from portal_sdk._core.presence import Member, PresenceChange
 from portal_sdk._runtime.delivery import Stream, Subscribers
-from portal_sdk._runtime.http import HttpApi, create_http_client
+from portal_sdk._runtime.http import HttpApi
+from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.room_link import RoomOptions
 from portal_sdk._runtime.token_keeper import TokenKeeper
@@ -97,7 +98,7 @@ class RealtimeClient:
     async def __aenter__(self) -> Self:
         if self._keeper is not None:
             raise StateError("A client is entered once; make a new one")
-        client = create_http_client(self._url, self._key, timeout_s=self._config.request_timeout_s)
+        client = PooledHttp(self._url, self._key, timeout_s=self._config.request_timeout_s)
         self._http = HttpApi(client, self._url)
         source = self._auth.token_source()
         self._keeper = TokenKeeper(source, self._http, self._config, self._renewed)

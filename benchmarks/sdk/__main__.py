@@ -7,6 +7,7 @@ The stack, the writers and all portals share this machine; the stack is a proces
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import gc
 import json
@@ -44,7 +45,7 @@ async def served() -> AsyncIterator[dict[str, str]]:
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        yield json.loads(await process.stdout.readline())
+        yield {**json.loads(await process.stdout.readline()), "pid": str(process.pid)}
     finally:
         process.stdin.close()
         await process.wait()
@@ -77,8 +78,7 @@ def percentiles(values_ms: list[float]) -> dict[str, float]:
 
 
 async def latency(env: dict[str, str], *, portals: int, per_s: float, seconds: float) -> Any:
-    """Commit to callback; the commit is timed when the statement returns to the writer."""
-    committed: dict[str, float] = {}
+    """Commit to callback; a writer process times each commit when its statement returns."""
     arrived: dict[str, list[float]] = {}
 
     async def heard(job: Any, _previous: Any) -> None:
@@ -91,31 +91,13 @@ async def latency(env: dict[str, str], *, portals: int, per_s: float, seconds: f
             stack.push_async_callback(one.close)
             one.jobs.on_update(heard)
         await _sign_in(opened)
-        pool = await asyncpg.create_pool(env["SUPABASE_DB_URL"], min_size=4, max_size=4)
-        jobs = {
-            n: await pool.fetchval(
-                "select id from jobs where customer_id = $1 limit 1", customer(n)
-            )
-            for n in set(numbers)
-        }
-        cpu = time.process_time()
-        began = time.perf_counter()
+        jobs = [str(next(iter(one.jobs)).id) for one in opened]
         writes = int(per_s * seconds)
-
-        async def write(index: int) -> None:
-            title = f"bench-{portals}-{index}"
-            job = jobs[numbers[index % len(numbers)]]
-            await pool.execute("update jobs set title = $2 where id = $1", job, title)
-            committed[title] = time.perf_counter()
-
-        tasks = []
-        for index in range(writes):
-            await asyncio.sleep(max(0.0, began + index / per_s - time.perf_counter()))
-            tasks.append(asyncio.create_task(write(index)))
-        await asyncio.gather(*tasks)
+        cpu = time.process_time(), _stack_cpu_s(env)
+        report = await _write(env, [jobs[i % len(jobs)] for i in range(writes)], per_s, seconds)
         await asyncio.sleep(1)
-        cpu = time.process_time() - cpu
-        await pool.close()
+        cpu = time.process_time() - cpu[0], _stack_cpu_s(env) - cpu[1]
+    committed = report["committed"]
     waits = [
         (at - committed[t]) * 1e3 for t, times in arrived.items() if t in committed for at in times
     ]
@@ -123,8 +105,36 @@ async def latency(env: dict[str, str], *, portals: int, per_s: float, seconds: f
     expected = sum(devices[numbers[index % len(numbers)]] for index in range(writes))
     return {
         "portals": portals, "writes_per_s": per_s, "latency_ms": percentiles(waits),
-        "missing": expected - len(waits), "cpu_share": round(cpu / (seconds + 1), 3),
+        "missing": expected - len(waits), "portals_cpu_share": round(cpu[0] / (seconds + 1), 3),
+        "stack_cpu_share": round(cpu[1] / (seconds + 1), 3),
+        "writer_latest_start_ms": report["latest_start_ms"], "load": os.getloadavg()[0],
     }  # fmt: skip
+
+
+async def _write(env: dict[str, str], jobs: list[str], per_s: float, seconds: float) -> Any:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.sdk.writer", env["SUPABASE_DB_URL"],
+        str(per_s), str(seconds), uuid.uuid4().hex[:6], cwd=REPOSITORY,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate(json.dumps(jobs).encode())
+    return json.loads(output)
+
+
+def _stack_cpu_s(env: dict[str, str]) -> float:
+    """CPU seconds of the stack and its PostgreSQL processes that still run."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                parents[int(folder.name)] = int(fields[1])
+                ticks[int(folder.name)] = int(fields[11]) + int(fields[12])
+    family = {int(env["pid"])}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(ticks.get(pid, 0) for pid in family) / os.sysconf("SC_CLK_TCK")
 
 
 async def reconnect(env: dict[str, str], missed: int) -> Any:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
+import ssl
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -25,6 +27,12 @@ from websockets.exceptions import ConnectionClosed
 logger = logging.getLogger("portal_sdk.realtime")
 FRAMES_PER_TURN = 64
 CLOSE_TIMEOUT_S = 1.0
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    """Load the certificate store once per process; each copy costs a megabyte and 20 ms."""
+    return ssl.create_default_context()
 
 
 class ClientListener(Protocol):
@@ -116,8 +124,10 @@ class RepairedClient(AsyncRealtimeClient):
         """
         if self._ws_connection is not None:
             return
+        url = self.endpoint_url()
         self._ws_connection = await connect(
-            self.endpoint_url(),
+            url,
+            ssl=_tls_context() if url.startswith("wss://") else None,
             open_timeout=self.timeout,
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=self._max_frame_bytes,

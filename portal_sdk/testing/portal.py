@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import httpx
-
-from portal_sdk._runtime.http import HttpApi
+from portal_sdk._runtime.http import HttpAnswer, HttpApi, HttpRequest
 from portal_sdk._runtime.transport import Transport
 from portal_sdk.portal import Portal
 
@@ -22,7 +20,7 @@ class FakeNetwork(Protocol):
         """Makes doorbells."""
         ...
 
-    async def respond(self, request: httpx.Request) -> httpx.Response:
+    async def respond(self, request: HttpRequest) -> HttpAnswer:
         """Answer one HTTP request."""
         ...
 
@@ -36,10 +34,21 @@ class FakePortal(Portal):
     network: FakeNetwork
 
     def _create_http(self) -> HttpApi:
-        client = httpx.AsyncClient(
-            base_url=FAKE_URL, transport=httpx.MockTransport(self.network.respond)
-        )
-        return HttpApi(client, FAKE_URL)
+        return HttpApi(_FakeTransport(self.network), FAKE_URL)
 
     def _create_transport(self) -> Transport:
         return self.network.transport
+
+
+class _FakeTransport:
+    """Requests that go to the project in memory."""
+
+    def __init__(self, network: FakeNetwork) -> None:
+        self._network = network
+
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        """Ask the project."""
+        return await self._network.respond(request)
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""

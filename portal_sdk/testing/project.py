@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from portal_sdk._core.events import (
     DoorbellJoined,
     DoorbellLost,
@@ -18,6 +16,7 @@ from portal_sdk._core.events import (
     HeartbeatAnswered,
     LossKind,
 )
+from portal_sdk._runtime.http import HttpAnswer, HttpRequest
 from portal_sdk._runtime.tokens import PasswordAuth
 from portal_sdk._runtime.transport import DoorbellLink, Sink
 from portal_sdk.config import PortalConfig
@@ -25,7 +24,7 @@ from portal_sdk.errors import ConfigurationError, ConnectError, ConnectionLostEr
 from portal_sdk.models import TABLE_MODELS
 from portal_sdk.testing.feed import FakeFeed, now_text
 from portal_sdk.testing.portal import FAKE_KEY, FAKE_URL, FakePortal
-from portal_sdk.testing.rest import FakeRest
+from portal_sdk.testing.rest import FakeRest, json_answer
 from portal_sdk.types import DoorbellKind, Row
 
 
@@ -160,16 +159,16 @@ class FakeProject:
         del token, kind
         return _FakeLink(self._links, self.faults, generation, scope, sink)
 
-    async def respond(self, request: httpx.Request) -> httpx.Response:
+    async def respond(self, request: HttpRequest) -> HttpAnswer:
         """Answer one request as PostgREST and Auth would."""
         faults = self.faults
         if faults.is_offline:
-            raise httpx.ConnectError("offline by the test")
+            raise ConnectError("offline by the test")
         if faults.http_status is not None:
-            return httpx.Response(faults.http_status, json={"message": "refused by the test"})
+            return json_answer(faults.http_status, {"message": "refused by the test"})
         answer = self._answer(request)
         if faults.loses_answers:
-            raise httpx.ReadError("answer lost by the test")
+            raise ConnectionLostError("answer lost by the test")
         return answer
 
     def ring(self, customer_id: str) -> None:
@@ -179,29 +178,29 @@ class FakeProject:
             for link in list(self._links):
                 link.ring(feed.scope, feed.epoch, feed.n)
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path
+    def _answer(self, request: HttpRequest) -> HttpAnswer:
+        path = request.path
         if path == "/auth/v1/token":
             return self._sign_in(json.loads(request.content))
         customer = self._customers.get(_subject(request))
         if customer is None:
-            return httpx.Response(401, json={"code": "PGRST301", "message": "unknown user"})
+            return json_answer(401, {"code": "PGRST301", "message": "unknown user"})
         refusal = self.faults.write_refusal
         is_read = request.method == "GET" or "/rpc/portal_" in path
         if refusal is not None and not is_read:
             status, code, message = refusal
-            return httpx.Response(status, json={"code": code, "message": message})
+            return json_answer(status, {"code": code, "message": message})
         return self._rest.answer(request, self._feeds[customer.id])
 
-    def _sign_in(self, body: Row) -> httpx.Response:
+    def _sign_in(self, body: Row) -> HttpAnswer:
         for customer in self._customers.values():
             known = body.get("email"), body.get("refresh_token")
             if customer.email == known[0] or customer.user_id == known[1]:
                 claims = json.dumps({"sub": customer.user_id}).encode()
                 token = f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.x"
                 issued = {"access_token": token, "refresh_token": customer.user_id}
-                return httpx.Response(200, json={**issued, "expires_in": 3600})
-        return httpx.Response(400, json={"error_code": "invalid_credentials", "msg": "unknown"})
+                return json_answer(200, {**issued, "expires_in": 3600})
+        return json_answer(400, {"error_code": "invalid_credentials", "msg": "unknown"})
 
     def _put(self, customer: FakeCustomer, table: str, row: Row) -> None:
         times = {"created_at": now_text(), "updated_at": now_text(), "version": 1}
@@ -247,8 +246,8 @@ class _FakeLink:
             self.sink(DoorbellLost(self.generation, LossKind.NETWORK, error))
 
 
-def _subject(request: httpx.Request) -> str:
-    token = request.headers.get("authorization", "").removeprefix("Bearer ")
+def _subject(request: HttpRequest) -> str:
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
-
+from portal_sdk._runtime.http import HttpAnswer, HttpRequest
 from portal_sdk.testing.feed import FakeFeed, now_text
 from portal_sdk.types import Row
 
@@ -25,39 +24,39 @@ class FakeRest:
     def __init__(self, ring: Callable[[str], None]) -> None:
         self._ring = ring
 
-    def answer(self, request: httpx.Request, feed: FakeFeed) -> httpx.Response:
+    def answer(self, request: HttpRequest, feed: FakeFeed) -> HttpAnswer:
         """Answer one request of the customer whose feed this is."""
-        name = request.url.path.removeprefix(PREFIX)
-        params = dict(request.url.params)
+        name = request.path.removeprefix(PREFIX)
+        params = dict(request.params)
         body = json.loads(request.content) if request.content else {}
-        key = request.headers.get("idempotency-key")
+        key = request.headers.get("Idempotency-Key")
         if name.startswith("rpc/"):
             return self._call(name.removeprefix("rpc/"), body, feed, key)
         if request.method == "GET":
-            return httpx.Response(200, json=_read(name, params, feed))
+            return json_answer(200, _read(name, params, feed))
         if name not in feed.tables:
             return _error(404, "PGRST205", "no such table")
         if request.method == "PATCH":
             return self._patch(name, params, body, feed, key)
         return self._insert(name, body, feed, key)
 
-    def _call(self, name: str, body: Row, feed: FakeFeed, key: str | None) -> httpx.Response:
+    def _call(self, name: str, body: Row, feed: FakeFeed, key: str | None) -> HttpAnswer:
         if body.get("scope") not in (None, feed.scope):
             return _error(403, "42501", "not your scope")
         match name:
             case "portal_snapshot":
-                return httpx.Response(200, json=feed.snapshot())
+                return json_answer(200, feed.snapshot())
             case "portal_head":
-                return httpx.Response(200, json=feed.head())
+                return json_answer(200, feed.head())
             case "portal_pull":
                 page = feed.pull(body["epoch"], body["after_n"], body["limit"])
-                return httpx.Response(200, json=page)
+                return json_answer(200, page)
             case "redeem_points":
                 return self._redeem(body, feed, key)
             case _:
                 return _error(404, "PGRST202", "no such function")
 
-    def _redeem(self, body: Row, feed: FakeFeed, key: str | None) -> httpx.Response:
+    def _redeem(self, body: Row, feed: FakeFeed, key: str | None) -> HttpAnswer:
         ledger = feed.tables["loyalty_transactions"]
         if body["id"] in ledger:
             return _error(409, "23505", "duplicate key")
@@ -72,7 +71,7 @@ class FakeRest:
         }  # fmt: skip
         return self._store("loyalty_transactions", row, feed, key, 200)
 
-    def _insert(self, table: str, body: Row, feed: FakeFeed, key: str | None) -> httpx.Response:
+    def _insert(self, table: str, body: Row, feed: FakeFeed, key: str | None) -> HttpAnswer:
         if body["id"] in feed.tables[table]:
             return _error(409, "23505", "duplicate key")
         if body.get("customer_id") != feed.customer_id:
@@ -83,25 +82,25 @@ class FakeRest:
 
     def _patch(
         self, table: str, params: dict[str, str], body: Row, feed: FakeFeed, key: str | None
-    ) -> httpx.Response:
+    ) -> HttpAnswer:
         if not set(body) <= WRITABLE.get(table, set()):
             return _error(403, "42501", "a customer may not set this")
         rows = _read(table, params, feed)
         is_open = table != "jobs" or (rows and rows[0]["status"] == "requested")
         if len(rows) != 1 or not is_open:
-            return httpx.Response(200, json=[])
+            return json_answer(200, [])
         old = rows[0]
         if table == "messages" and old.get("read_at") is not None:
-            return httpx.Response(200, json=[old])
+            return json_answer(200, [old])
         row = {**old, **body, "version": old["version"] + 1, "updated_at": now_text()}
         return self._store(table, row, feed, key, 200)
 
     def _store(
         self, table: str, row: Row, feed: FakeFeed, key: str | None, status: int
-    ) -> httpx.Response:
+    ) -> HttpAnswer:
         feed.put(table, row, key)
         self._ring(feed.customer_id)
-        return httpx.Response(status, json=[row])
+        return json_answer(status, [row])
 
 
 def _read(table: str, params: dict[str, str], feed: FakeFeed) -> list[Row]:
@@ -116,6 +115,12 @@ def _read(table: str, params: dict[str, str], feed: FakeFeed) -> list[Row]:
     return rows
 
 
-def _error(status: int, code: str, message: str) -> httpx.Response:
+def _error(status: int, code: str, message: str) -> HttpAnswer:
     body: dict[str, Any] = {"code": code, "message": message, "details": None, "hint": None}
-    return httpx.Response(status, json=body)
+    return json_answer(status, body)
+
+
+def json_answer(status: int, body: Any) -> HttpAnswer:
+    """Return an answer whose body is JSON."""
+    headers = {"content-type": "application/json"}
+    return HttpAnswer(status, headers, json.dumps(body).encode())

@@ -6,14 +6,13 @@ never; answers get lost; the process is killed and started again from what was s
 
 from __future__ import annotations
 
-import json
+import json as json_text
 import random
 import uuid
 from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 
 from portal_sdk._core import outbox as do
@@ -21,7 +20,7 @@ from portal_sdk._core import outbox_table as ev
 from portal_sdk._core.outbox import OutboxMachine
 from portal_sdk._core.overlay import Overlay
 from portal_sdk._core.write import Entry, Write, WriteKind, WriteState
-from portal_sdk._runtime.http import error_of_response
+from portal_sdk._runtime.http import HttpRequest, error_of_answer
 from portal_sdk._runtime.writing import WriteApi
 from portal_sdk._store.outbox import parse_entry, render_entry
 from portal_sdk.config import PortalConfig
@@ -37,7 +36,7 @@ HISTORIES = 200
 class Ask:
     """One HTTP request, handed to the test instead of a network."""
 
-    request: httpx.Request
+    request: HttpRequest
 
     def __await__(self) -> Generator[Ask, Any, Any]:
         return (yield self)
@@ -51,7 +50,13 @@ class StepHttp:
         token: str | None = None, headers: Any = None,
     ) -> Any:  # fmt: skip
         return await Ask(
-            httpx.Request(method, f"http://x{path}", json=json, params=params, headers=headers)
+            HttpRequest(
+                method,
+                path,
+                params or {},
+                headers or {},
+                b"" if json is None else json_text.dumps(json).encode(),
+            )
         )
 
 
@@ -75,7 +80,7 @@ class World:
         self.stored: dict[str, str] = {}
         self.writes: list[Write] = []
         self.ended: dict[str, WriteState] = {}
-        self.zombies: list[httpx.Request] = []
+        self.zombies: list[HttpRequest] = []
         self.now = 0.0
         self.start()
 
@@ -113,7 +118,7 @@ class World:
 
     def fly(self, entry: Entry) -> None:
         work = WriteApi(StepHttp()).send(entry, token="t")  # type: ignore[arg-type]
-        self.step(Flight(entry, work, Ask(httpx.Request("GET", "http://x/"))), None)
+        self.step(Flight(entry, work, Ask(HttpRequest("GET", "/"))), None)
 
     def step(self, flight: Flight, answer: Any) -> None:
         try:
@@ -130,11 +135,11 @@ class World:
 
     # The network's side.
 
-    def execute(self, request: httpx.Request) -> Any:
+    def execute(self, request: HttpRequest) -> Any:
         response = self.rest.answer(request, self.feed)
         if response.is_success:
-            return response.json()
-        return error_of_response(response, "http://x")
+            return json_text.loads(response.content)
+        return error_of_answer(response, "http://x")
 
     def deliver(self, flight: Flight) -> None:
         self.flights.remove(flight)
@@ -247,7 +252,7 @@ class World:
         assert set(self.stored) == set(self.machine.entries)
 
     def judge(self) -> None:
-        values = [json.loads(json.dumps(item["row"])) for item in self.feed.log]
+        values = [json_text.loads(json_text.dumps(item["row"])) for item in self.feed.log]
         for write in self.writes:
             state = self.ended.get(write.write_id)
             count = self.effects(write)

@@ -1,13 +1,16 @@
-"""Every HTTP outcome becomes one typed error that says what to do."""
+"""Every HTTP outcome becomes one typed error that says what to do; the sockets are real."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 
-from portal_sdk._runtime.http import HttpApi, error_of_response
+from portal_sdk._runtime.http import HttpAnswer, HttpApi, error_of_answer
+from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk.errors import (
     ApiKeyRejectedError,
     ConflictError,
@@ -23,8 +26,10 @@ from portal_sdk.errors import (
     ServerUnavailableError,
     TokenRejectedError,
 )
+from portal_sdk.testing.rest import json_answer
 
 URL = "http://project.example"
+HTML = b"<html>secret page</html>"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +49,7 @@ URL = "http://project.example"
 def test_a_json_error_has_its_class(
     status: int, body: dict[str, Any], kind: type[PortalError], retryable: bool
 ) -> None:
-    error = error_of_response(httpx.Response(status, json=body), URL)
+    error = error_of_answer(json_answer(status, body), URL)
     assert type(error) is kind
     assert error.retryable is retryable
 
@@ -54,60 +59,106 @@ def test_a_json_error_has_its_class(
     [(404, ProtocolError), (429, RateLimitedError), (502, ServerUnavailableError)],
 )
 def test_an_html_error_has_its_class(status: int, kind: type[PortalError]) -> None:
-    response = httpx.Response(status, html="<html>secret page</html>")
-    error = error_of_response(response, URL)
+    error = error_of_answer(HttpAnswer(status, {"content-type": "text/html"}, HTML), URL)
     assert type(error) is kind
     assert "secret page" not in str(error)
 
 
 def test_a_rate_limit_keeps_the_wait_the_server_asked_for() -> None:
-    response = httpx.Response(429, json={}, headers={"retry-after": "7"})
-    error = error_of_response(response, URL)
+    error = error_of_answer(HttpAnswer(429, {"retry-after": "7"}, b"{}"), URL)
     assert isinstance(error, RateLimitedError)
     assert error.retry_after_s == 7.0
 
 
-def api(handler: Any) -> HttpApi:
-    client = httpx.AsyncClient(base_url=URL, transport=httpx.MockTransport(handler))
-    return HttpApi(client, URL)
+@asynccontextmanager
+async def served(*answers: bytes | None) -> AsyncIterator[tuple[HttpApi, list[bytes]]]:
+    """Answer one request after the other with these bytes, then close; None keeps silent."""
+    heard: list[bytes] = []
+    left = list(answers)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        answer = left.pop(0)
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    api = HttpApi(PooledHttp(url, "k", timeout_s=0.2 if None in answers else 10), url)
+    try:
+        yield api, heard
+    finally:
+        await api.close()
+        server.close()
+        await server.wait_closed()
+
+
+def http(status: str, body: bytes, *headers: bytes) -> bytes:
+    length = b"Content-Length: %d" % len(body)
+    return b"\r\n".join((b"HTTP/1.1 " + status.encode(), length, *headers, b"", body))
 
 
 @pytest.mark.parametrize(
-    ("failure", "kind"),
+    ("answer", "kind"),
     [
-        (httpx.ConnectError("x"), ConnectError),
-        (httpx.ConnectTimeout("x"), ConnectError),
-        (httpx.ReadTimeout("x"), RequestTimeoutError),
-        (httpx.RemoteProtocolError("x"), ConnectionLostError),
-        (httpx.ReadError("x"), ConnectionLostError),
+        (b"", ConnectionLostError),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", ConnectionLostError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", ConnectionLostError),
+        (None, RequestTimeoutError),
+        (http("200 OK", HTML, b"Content-Type: text/html"), ProtocolError),
+        (http("200 OK", b'{"half": '), ProtocolError),
+        (http("302 Found", b"", b"Location: http://elsewhere.example/"), ProtocolError),
     ],
+    ids=["closed", "not-http", "cut", "silent", "html", "broken-json", "redirect"],
 )
-async def test_no_httpx_error_crosses_the_edge(failure: Exception, kind: type[PortalError]) -> None:
-    def fail(_request: httpx.Request) -> httpx.Response:
-        raise failure
+async def test_no_foreign_error_crosses_the_edge(
+    answer: bytes | None, kind: type[PortalError]
+) -> None:
+    async with served(answer) as (api, _heard):
+        with pytest.raises(kind) as caught:
+            await api.request("POST", "/rest/v1/rpc/portal_head", json={})
+        assert type(caught.value) is kind
+        assert "secret page" not in str(caught.value)
 
-    made = api(fail)
-    with pytest.raises(kind):
-        await made.request("GET", "/rest/v1/jobs")
-    await made.close()
 
-
-async def test_html_with_200_is_not_a_supabase_project() -> None:
-    made = api(lambda _request: httpx.Response(200, html="<html></html>"))
-    with pytest.raises(ProtocolError, match="check the project URL"):
-        await made.request("GET", "/rest/v1/jobs")
-    await made.close()
+async def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:
+    api = HttpApi(PooledHttp("http://127.0.0.1:1", "k", timeout_s=5), "http://127.0.0.1:1")
+    with pytest.raises(ConnectError, match="is it running"):
+        await api.request("GET", "/rest/v1/jobs")
+    await api.close()
 
 
 async def test_the_token_goes_into_the_header_and_nowhere_else() -> None:
-    seen: list[httpx.Request] = []
+    async with served(http("204 No Content", b"")) as (api, heard):
+        params = {"id": "eq.a&b", "select": "id"}
+        assert (
+            await api.request("PATCH", "/rest/v1/jobs", json={}, params=params, token="t") is None
+        )
+    head = heard[0].decode()
+    assert head.startswith("PATCH /rest/v1/jobs?id=eq.a%26b&select=id HTTP/1.1\r\n")
+    assert "Authorization: Bearer t\r\n" in head
+    assert "apikey: k\r\n" in head
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(204)
 
-    made = api(answer)
-    assert await made.request("POST", "/rest/v1/rpc/f", json={"a": 1}, token="t") is None
-    assert seen[0].headers["authorization"] == "Bearer t"
-    assert "t=" not in str(seen[0].url)
-    await made.close()
+async def test_a_cookie_of_one_portal_is_not_sent_by_another() -> None:
+    """The portals of a loop share connections; nothing of a session may be shared with them."""
+    cookie = http("200 OK", b"[]", b"Set-Cookie: session=jo; Path=/", b"Connection: close")
+    async with served(cookie, http("200 OK", b"[]")) as (api, heard):
+        other = HttpApi(PooledHttp(api._base_url, "k", timeout_s=10), api._base_url)
+        await api.request("GET", "/rest/v1/jobs", token="jo")
+        await other.request("GET", "/rest/v1/jobs")
+        await other.close()
+    assert b"cookie" not in heard[1].lower()
+    assert b"jo" not in heard[1].lower().replace(b"jobs", b"")
+
+
+async def test_closing_one_portal_leaves_the_connections_of_another() -> None:
+    async with served(http("200 OK", b"[1]"), http("200 OK", b"[2]")) as (api, _heard):
+        other = HttpApi(PooledHttp(api._base_url, "k", timeout_s=10), api._base_url)
+        assert await other.request("GET", "/") == [1]
+        await other.close()
+        assert await api.request("GET", "/") == [2]

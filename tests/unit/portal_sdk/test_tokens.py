@@ -7,11 +7,10 @@ import json
 import time
 from typing import Any
 
-import httpx
 import pytest
 
 from portal_sdk import PasswordAuth, TokenAuth
-from portal_sdk._runtime.http import HttpApi
+from portal_sdk._runtime.http import HttpAnswer, HttpApi, HttpRequest
 from portal_sdk._runtime.jwt import read_claims
 from portal_sdk.errors import (
     ConfigurationError,
@@ -22,6 +21,7 @@ from portal_sdk.errors import (
     TokenRejectedError,
     TransportError,
 )
+from portal_sdk.testing.rest import json_answer
 
 
 def jwt(**claims: Any) -> str:
@@ -34,20 +34,22 @@ class AuthServer:
 
     def __init__(self) -> None:
         self.grants: list[str] = []
-        self.answers: dict[str, httpx.Response] = {}
+        self.answers: dict[str, HttpAnswer] = {}
         self.serial = 0
-        client = httpx.AsyncClient(base_url="http://p", transport=httpx.MockTransport(self._answer))
-        self.http = HttpApi(client, "http://p")
+        self.http = HttpApi(self, "http://p")
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        grant = request.url.params["grant_type"]
+    async def close(self) -> None:
+        pass
+
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        grant = request.params["grant_type"]
         self.grants.append(grant)
         if grant in self.answers:
             return self.answers[grant]
         self.serial += 1
         session = {"access_token": jwt(sub="u", serial=self.serial), "expires_in": 3600,
                    "refresh_token": f"r{self.serial}"}  # fmt: skip
-        return httpx.Response(200, json=session)
+        return json_answer(200, session)
 
 
 def source() -> Any:
@@ -68,7 +70,7 @@ async def test_a_session_signs_in_once_and_is_then_refreshed() -> None:
 async def test_a_revoked_session_signs_in_anew() -> None:
     server, tokens = AuthServer(), source()
     await tokens.fetch(server.http, renew=False)
-    server.answers["refresh_token"] = httpx.Response(400, json={"error_code": "session_not_found"})
+    server.answers["refresh_token"] = json_answer(400, {"error_code": "session_not_found"})
     await tokens.fetch(server.http, renew=True)
     assert server.grants == ["password", "refresh_token", "password"]
     await server.http.close()
@@ -79,7 +81,7 @@ async def test_a_revoked_session_signs_in_anew() -> None:
 )
 async def test_a_refusal_and_a_passing_failure_differ(status: int, kind: type[Exception]) -> None:
     server = AuthServer()
-    server.answers["password"] = httpx.Response(status, json={"msg": "no"})
+    server.answers["password"] = json_answer(status, {"msg": "no"})
     with pytest.raises(kind):
         await source().fetch(server.http, renew=False)
     await server.http.close()

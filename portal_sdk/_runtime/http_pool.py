@@ -1,0 +1,133 @@
+"""HTTP over aiohttp: one pool of connections for all portals of an event loop.
+
+A request costs a fifth of the processor time that httpx needs (docs/decisions/0004), and a portal
+costs no pool of its own. No cookies are kept, no redirects followed, no netrc read: whatever a
+request carries, its portal gave it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+import weakref
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from portal_sdk._runtime.http import HttpAnswer, HttpRequest
+from portal_sdk.errors import (
+    ConnectError,
+    ConnectionLostError,
+    PortalClosedError,
+    ProtocolError,
+    RequestTimeoutError,
+    TransportError,
+)
+
+KEEPALIVE_S = 60.0
+AGENT = "portal-sdk-py"
+
+
+class _SharedSession:
+    """The session of one event loop, for as long as any portal uses it."""
+
+    def __init__(self) -> None:
+        self.user_count = 0
+        self._session: aiohttp.ClientSession | None = None
+
+    def get(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # No limit: a portal has few requests under way, and must not wait for others.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                raise_for_status=False,
+                skip_auto_headers=["User-Agent"],
+            )
+        return self._session
+
+    async def release(self) -> None:
+        self.user_count -= 1
+        if self.user_count == 0 and self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+
+_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedSession] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+class PooledHttp:
+    """Sends the requests of one portal; made and closed in its event loop.
+
+    Args:
+        base_url: The project URL.
+        api_key: Sent with every request.
+        timeout_s: For connecting, and for each silence while the answer is read.
+    """
+
+    __slots__ = ("_base_url", "_headers", "_proxy", "_shared", "_timeout")
+
+    def __init__(self, base_url: str, api_key: str, *, timeout_s: float) -> None:
+        self._base_url = base_url
+        self._headers = {"apikey": api_key, "X-Client-Info": AGENT, "Accept": "application/json"}
+        self._proxy = _proxy_for(base_url)
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=timeout_s, sock_read=timeout_s
+        )
+        loop = asyncio.get_running_loop()
+        self._shared: _SharedSession | None = _sessions.setdefault(loop, _SharedSession())
+        self._shared.user_count += 1
+
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        """Send a request and return the whole answer, whatever its status.
+
+        Raises:
+            TransportError: There was none.
+        """
+        if self._shared is None:
+            raise PortalClosedError("The portal is closed")
+        try:
+            url = URL(self._base_url + request.target, encoded=True)
+            async with self._shared.get().request(
+                request.method, url, data=request.content or None,
+                headers={**self._headers, **request.headers}, timeout=self._timeout,
+                allow_redirects=False, proxy=self._proxy,
+            ) as response:  # fmt: skip
+                content = await response.read()
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return HttpAnswer(response.status, headers, content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._network_error(error) from error
+        except ValueError as error:
+            raise ProtocolError(f"The request to {self._base_url} could not be built") from error
+
+    async def close(self) -> None:
+        """Let go of the pool; the last portal of the loop closes it."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            await shared.release()
+
+    def _network_error(self, error: Exception) -> TransportError | ProtocolError:
+        if isinstance(error, aiohttp.InvalidURL):
+            return ProtocolError(f"The request to {self._base_url} could not be built")
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            return ConnectError(
+                f"No Supabase project answers at {self._base_url}: is it running (portalctl up, or"
+                " supabase start) and is the URL right?",
+                url=self._base_url,
+            )
+        if isinstance(error, TimeoutError):
+            return RequestTimeoutError(f"{self._base_url} did not answer in time")
+        return ConnectionLostError(f"The connection to {self._base_url} broke during a request")
+
+
+def _proxy_for(base_url: str) -> str | None:
+    """Return the proxy that the environment names for this project, as other clients do."""
+    parts = urlsplit(base_url)
+    proxies = urllib.request.getproxies()
+    if not proxies or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
