@@ -11,9 +11,13 @@ from portal_sdk.types import ChangeSource, DoorbellKind
 
 @dataclass(frozen=True, slots=True)
 class FetchToken:
-    """Get a token; ``renew`` when the one we have must be replaced."""
+    """Get a token; ``renew`` when the one we have must be replaced.
+
+    ``patience`` times ``request_timeout_s`` is how long the answer may take (TOKEN-8).
+    """
 
     renew: bool
+    patience: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,13 @@ from portal_sdk._core.events import (
 )
 from portal_sdk._core.rules import Rule, Table
 from portal_sdk.config import PortalConfig
-from portal_sdk.errors import PortalError
+from portal_sdk.errors import PortalError, RequestTimeoutError
 
 RENEW_FROM = 0.5
 RENEW_SPREAD = 0.3
 REJECTION_LIMIT = 3
 SHORTEST_RENEWAL_S = 1.0
+MOST_PATIENCE = 3
 
 
 class TokenState(enum.StrEnum):
@@ -117,6 +118,7 @@ class TokenMachine:
         self._expires_at: float | None = None
         self._retry_at: float | None = None
         self._rejection_count = 0
+        self._patience = 1
         self._effects: list[FetchToken] = []
         self._actions: dict[str, Callable[[Any, float], None]] = {
             "ignore": lambda _event, _now: None,
@@ -164,7 +166,7 @@ class TokenMachine:
     def _order(self, state: TokenState) -> None:
         self.state = state
         self._retry_at = None
-        self._effects.append(FetchToken(renew=state is TokenState.RENEWING))
+        self._effects.append(FetchToken(state is TokenState.RENEWING, self._patience))
 
     def _keep(self, event: TokenAcquired, now: float) -> None:
         self.state = TokenState.VALID
@@ -172,6 +174,7 @@ class TokenMachine:
         self.last_error = None
         self._retry_at = self._renew_at = self._expires_at = None
         self._backoff.reset()
+        self._patience = 1
         if event.life_s is not None:
             # TOKEN-3: at 50-80 % of its life, spread so that portals do not renew together.
             share = RENEW_FROM + RENEW_SPREAD * self._draw()
@@ -182,6 +185,9 @@ class TokenMachine:
         # TOKEN-4: for ever; a server that says how long to wait is obeyed.
         self.last_error = event.error
         self.state = TokenState.WAITING
+        if isinstance(event.error, RequestTimeoutError):
+            # TOKEN-8: asking again puts us at the end of the queue that was too long already.
+            self._patience = min(self._patience + 1, MOST_PATIENCE)
         delay_s = min(self._backoff.next_delay_s(self._draw()), self._cap_before_expiry_s)
         asked_s = getattr(event.error, "retry_after_s", None) or 0.0
         self._retry_at = now + max(delay_s, asked_s)

@@ -172,12 +172,12 @@ class Driver:
 
     def _fetch_token(self, effect: do.FetchToken) -> None:
         if self._token_task is None or self._token_task.done():
-            self._token_task = self._start(self._run_token(renew=effect.renew), "token")
+            self._token_task = self._start(self._run_token(effect), "token")
 
-    async def _run_token(self, *, renew: bool) -> None:
+    async def _run_token(self, effect: do.FetchToken) -> None:
         try:
-            async with asyncio.timeout(self._config.request_timeout_s):
-                issued = await self._tokens.fetch(self._http, renew=renew)
+            async with asyncio.timeout(self._config.request_timeout_s * effect.patience):
+                issued = await self._tokens.fetch(self._http, renew=effect.renew)
         except AuthError as error:
             self.post(ev.TokenRefused(error))
         except PortalError as error:

@@ -65,7 +65,7 @@ class PooledHttp:
     Args:
         base_url: The project URL.
         api_key: Sent with every request.
-        timeout_s: For connecting, and for each silence while the answer is read.
+        timeout_s: For connecting. How long the answer may take is the caller's affair.
     """
 
     __slots__ = ("_base_url", "_headers", "_proxy", "_shared", "_timeout")
@@ -74,9 +74,7 @@ class PooledHttp:
         self._base_url = base_url
         self._headers = {"apikey": api_key, "X-Client-Info": AGENT, "Accept": "application/json"}
         self._proxy = _proxy_for(base_url)
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=timeout_s, sock_read=timeout_s
-        )
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s)
         loop = asyncio.get_running_loop()
         self._shared: _SharedSession | None = _sessions.setdefault(loop, _SharedSession())
         self._shared.user_count += 1

@@ -63,7 +63,7 @@ class TokenKeeper:
     def _carry_out(self, effects: list[FetchToken]) -> None:
         for effect in effects:
             if self._task is None or self._task.done():
-                work = self._fetch(renew=effect.renew)
+                work = self._fetch(effect)
                 self._task = asyncio.create_task(work, name="portal-token")
         if self._timer is not None:
             self._timer.cancel()
@@ -76,11 +76,11 @@ class TokenKeeper:
         self._timer = None
         self._carry_out(self._machine.handle_timer(self._now()))
 
-    async def _fetch(self, *, renew: bool) -> None:
+    async def _fetch(self, effect: FetchToken) -> None:
         event: TokenEvent
         try:
-            async with asyncio.timeout(self._config.request_timeout_s):
-                issued = await self._source.fetch(self._http, renew=renew)
+            async with asyncio.timeout(self._config.request_timeout_s * effect.patience):
+                issued = await self._source.fetch(self._http, renew=effect.renew)
         except AuthError as error:
             self.error, event = error, TokenRefused(error)
             self.answered.set()

@@ -13,7 +13,13 @@ from portal_sdk._core.connection import ConnectionMachine
 from portal_sdk._core.connection_table import LinkState
 from portal_sdk._core.token import TokenMachine, TokenState
 from portal_sdk.config import PortalConfig
-from portal_sdk.errors import ConnectError, RateLimitedError, SignInRefusedError, TokenRejectedError
+from portal_sdk.errors import (
+    ConnectError,
+    RateLimitedError,
+    RequestTimeoutError,
+    SignInRefusedError,
+    TokenRejectedError,
+)
 from portal_sdk.types import SyncState
 from tests.spec.portal_sdk.world import World
 
@@ -337,6 +343,25 @@ def test_the_third_fresh_token_rejected_is_a_refusal() -> None:
         made.handle(ev.TokenAcquired("t", "u", 1000.0), 1.0)
     made.handle(rejected, 1.0)
     assert made.state is TokenState.REFUSED
+
+
+@pytest.mark.spec("TOKEN-8")
+def test_a_token_that_is_late_is_waited_for_longer_until_one_comes() -> None:
+    made, now, waited = token(), 0.0, []
+    for _ in range(4):
+        made.handle(ev.TokenFailed(RequestTimeoutError("late")), now)
+        now = made.next_deadline() or 0.0
+        waited += [effect.patience for effect in made.handle_timer(now)]
+    assert waited == [2, 3, 3, 3]
+    made.handle(ev.TokenAcquired("t", "u", 10.0), now)
+    assert [effect.patience for effect in made.handle_timer(now + 6.5)] == [1]
+
+
+@pytest.mark.spec("TOKEN-8")
+def test_an_outage_is_no_reason_for_patience() -> None:
+    made = token()
+    made.handle(ev.TokenFailed(DOWN), 0.0)
+    assert made.handle_timer(made.next_deadline() or 0.0) == [do.FetchToken(renew=False)]
 
 
 @pytest.mark.spec("TOKEN-7")
