@@ -56,6 +56,7 @@ from portal_sdk.rooms import (
 )
 from portal_sdk.tables import LiveTable, LoyaltyTable, MessageTable, ProfileTable
 from portal_sdk.types import Change, SyncState, SyncStatus
+from portal_sdk.views import GroupedView, TableView, ViewStream
 from portal_sdk.writable import Jobs, Loyalty, Messages, Profile
 from portal_sdk.writes import Outbox, PendingWrite, WriteState
 
@@ -74,6 +75,7 @@ __all__ = [
     "ConnectError",
     "ConnectionLostError",
     "Customer",
+    "GroupedView",
     "HeartbeatTimeoutError",
     "InvalidRequestError",
     "Invoice",
@@ -119,11 +121,13 @@ __all__ = [
     "Stream",
     "SyncState",
     "SyncStatus",
+    "TableView",
     "TokenAuth",
     "TokenExpiredError",
     "TokenRejectedError",
     "TransportError",
     "TypingIndicator",
+    "ViewStream",
     "WriteConflictError",
     "WriteDiscardedError",
     "WriteError",

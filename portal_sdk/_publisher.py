@@ -64,3 +64,4 @@ class Publisher:
             self._recorder.change_published(source, change.committed_at)
         if row_change.kind == "delete":
             table.forget(row_change.row_id)
+        table.touch_views(row_change.row_id)

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from portal_sdk._core.effects import PublishChanges
 from portal_sdk._core.events import CloseAsked, PauseAsked, ResumeAsked, Started
 from portal_sdk._core.overlay import Overlay, Shift
+from portal_sdk._core.replica import Replica
 from portal_sdk._core.session import PortalCore
 from portal_sdk._desk import RESTING, WriteDesk
 from portal_sdk._publisher import Publisher
@@ -107,6 +108,8 @@ class Portal:
             self._tables, self._changes, self._desk.overlay, lambda: self._core.replica.n,
             self._recorder,
         )  # fmt: skip
+        self._loaded: Replica | None = None
+        self._load_count = 0
         self._driver: Driver | None = None
         self._driver_task: asyncio.Task[None] | None = None
         self._status = SyncStatus(SyncState.CONNECTING, since=datetime.now(UTC))
@@ -294,6 +297,11 @@ class Portal:
         """Recompute the status after an event."""
         core, old = self._core, self._status
         state = core.state
+        replica = core.replica
+        if replica is not self._loaded or replica.load_count != self._load_count:
+            self._loaded, self._load_count = replica, replica.load_count
+            for table in self._tables.values():
+                table.reset_views()
         self._rooms.steer(core.token, is_resting=core.connection.state in RESTING)
         is_live = state is SyncState.LIVE
         self._desk.steer(has_become_live=is_live and old.state is not SyncState.LIVE)

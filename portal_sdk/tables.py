@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -13,8 +14,10 @@ from portal_sdk._core.replica import RowChange
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk.models import Customer, LoyaltyTransaction, Message, PortalModel
 from portal_sdk.types import Change, ChangeSource, Row
+from portal_sdk.views import GroupedView, TableView
 
 RecordT = TypeVar("RecordT", bound=PortalModel)
+KeyT = TypeVar("KeyT")
 CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
 
 
@@ -46,6 +49,8 @@ class LiveTable(Generic[RecordT]):
         self._replica = replica
         self._subscribers = subscribers
         self._records: dict[str, tuple[Row, RecordT]] = {}
+        # A view that nobody holds any more is collected.
+        self._views: weakref.WeakSet[TableView[RecordT]] | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +68,7 @@ class LiveTable(Generic[RecordT]):
         return len(self._rows())
 
     def __iter__(self) -> Iterator[RecordT]:
-        return iter([self._to_record(row_id, row) for row_id, row in self._rows().items()])
+        return iter([record for _row_id, record in self.items()])
 
     def get(self, row_id: str | UUID) -> RecordT | None:
         """Return the record, or None if this customer has no such row."""
@@ -94,6 +99,58 @@ class LiveTable(Generic[RecordT]):
         """
         return self._subscribers.stream()
 
+    def view(
+        self,
+        where: Callable[[RecordT], object] | None = None,
+        *,
+        sort_key: Callable[[RecordT], Any] | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> TableView[RecordT]:
+        """Return the records that match, in order, as a sequence that follows the table.
+
+        Args:
+            where: A function of a record that says whether it belongs; None is all.
+            sort_key: A function of a record to sort by, ascending; where it gives None the record
+                comes last. Ties are in the order of the ids.
+            reverse: Descending.
+            limit: Show only so many, the first ones.
+
+        Raises:
+            ConfigurationError: Not functions, or ``limit`` below 1.
+        """
+        view = TableView(self, where, sort_key, reverse=reverse, limit=limit)
+        if self._views is None:
+            self._views = weakref.WeakSet()
+        self._views.add(view)
+        return view
+
+    def group_by(
+        self,
+        key: Callable[[RecordT], KeyT],
+        *,
+        where: Callable[[RecordT], object] | None = None,
+        sort_key: Callable[[RecordT], Any] | None = None,
+        reverse: bool = False,
+    ) -> GroupedView[KeyT, RecordT]:
+        """Return the records by a key of theirs, as a mapping that follows the table.
+
+        Args:
+            key: A function of a record, such as ``lambda job: job.status``; the key is hashable.
+            where: As for ``view``.
+            sort_key: The order within each group, as for ``view``.
+            reverse: Descending within each group.
+
+        Raises:
+            ConfigurationError: Not functions.
+        """
+        return GroupedView(self.view(where, sort_key=sort_key, reverse=reverse), key)
+
+    def on_change(self, callback: CallbackT) -> CallbackT:
+        """Call ``callback(change)`` for each change of this table. Usable as a decorator."""
+        self._subscribers.add_callback(callback, lambda change: (change,))
+        return callback
+
     def on_insert(self, callback: CallbackT) -> CallbackT:
         """Call ``callback(record)`` for each new row. Usable as a decorator.
 
@@ -120,7 +177,22 @@ class LiveTable(Generic[RecordT]):
         )
         return callback
 
-    # For the portal.
+    # For the portal and for views.
+
+    def items(self) -> list[tuple[str, RecordT]]:
+        """Return every record by id."""
+        rows = self._rows().items()
+        return [(row_id, self._to_record(row_id, row)) for row_id, row in rows]
+
+    def touch_views(self, row_id: str) -> None:
+        """Tell the views that a row changed."""
+        for view in self._views or ():
+            view.touch(row_id)
+
+    def reset_views(self) -> None:
+        """Tell the views that everything may have changed."""
+        for view in self._views or ():
+            view.reset()
 
     @property
     def subscribers(self) -> Subscribers[Change[RecordT]]:

@@ -59,6 +59,8 @@ class Replica:
     digests: dict[str, TableDigest] = field(default_factory=dict)
     shapes: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
     """Per table: the column names of every row since everything was read last."""
+    load_count: int = 0
+    """How often all rows were replaced at once; not every such change is reported singly."""
 
     def load(self, epoch: str, n: int, tables: Tables) -> None:
         """Take over stored rows and their cursor, into an empty replica."""
@@ -69,6 +71,7 @@ class Replica:
             self.shapes[table] = {tuple(row) for row in rows.values()}
             self.tables[table] = dict(rows)
         self.epoch, self.n = epoch, n
+        self.load_count += 1
 
     def apply(self, change: FeedChange) -> RowChange | None:
         """Apply the entry that follows the cursor; return what really changed.
@@ -97,6 +100,7 @@ class Replica:
                 if change := self._upsert(table, row_id, row, n, None):
                     changes.append(change)
         self.epoch, self.n = epoch, n
+        self.load_count += 1
         return changes
 
     def purge(self) -> list[RowChange]:

@@ -88,7 +88,7 @@ class CallbackQueue:
         self.error_count = 0
         self.dropped_count = 0
         self._callback = callback
-        self._is_async = _is_async(callback)
+        self._is_async = is_async_function(callback)
         self._capacity = capacity
         self._calls: deque[tuple[Any, ...]] = deque()
         self._tasks = tasks
@@ -179,7 +179,8 @@ class Subscribers(Generic[ItemT]):
         self._forget_oldest = forget_oldest
         self._tasks = tasks
         # A stream that nobody reads any more is collected, and with it its queue.
-        self._streams: weakref.WeakSet[Stream[ItemT]] = weakref.WeakSet()
+        # Made when needed: an empty one takes 850 bytes, and a portal has eight of these.
+        self._streams: weakref.WeakSet[Stream[ItemT]] | None = None
         self._callbacks: list[tuple[CallbackQueue, Callable[[ItemT], tuple[Any, ...] | None]]] = []
         self._is_closed = False
 
@@ -196,6 +197,8 @@ class Subscribers(Generic[ItemT]):
         stream: Stream[ItemT] = Stream(self._capacity, forget_oldest=self._forget_oldest)
         if self._is_closed:
             stream.close()
+        if self._streams is None:
+            self._streams = weakref.WeakSet()
         self._streams.add(stream)
         return stream
 
@@ -207,7 +210,7 @@ class Subscribers(Generic[ItemT]):
 
     def push(self, item: ItemT) -> None:
         """Hand an item to everyone; never waits, never raises."""
-        for stream in list(self._streams):
+        for stream in list(self._streams or ()):
             stream.push(item)
         for queue, arguments in self._callbacks:
             values = arguments(item)
@@ -217,10 +220,11 @@ class Subscribers(Generic[ItemT]):
     def close(self) -> None:
         """End every stream."""
         self._is_closed = True
-        for stream in list(self._streams):
+        for stream in list(self._streams or ()):
             stream.close()
 
 
-def _is_async(callback: Callable[..., Any]) -> bool:
+def is_async_function(callback: Callable[..., Any]) -> bool:
+    """Return whether calling it gives a coroutine."""
     is_coroutine = inspect.iscoroutinefunction
     return is_coroutine(callback) or is_coroutine(getattr(callback, "__call__", None))  # noqa: B004 - an object with an async __call__

@@ -11,6 +11,7 @@ import functools
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -71,7 +72,8 @@ class Driver:
         self._transport = transport
         self._store = store
         self._observer = observer
-        self._inbox: asyncio.Queue[ev.Event] = asyncio.Queue()
+        self._inbox: deque[ev.Event] = deque()
+        self._waiter: asyncio.Future[None] | None = None
         self._links: dict[int, DoorbellLink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._token_task: asyncio.Task[None] | None = None
@@ -98,7 +100,8 @@ class Driver:
 
     def post(self, event: ev.Event) -> None:
         """Put a fact into the inbox; never waits."""
-        self._inbox.put_nowait(event)
+        self._inbox.append(event)
+        _wake(self._waiter)
 
     async def run(self) -> None:
         """Own the core until CloseAsked was handled."""
@@ -137,13 +140,17 @@ class Driver:
     # The loop.
 
     async def _next_event(self, deadline: float | None) -> ev.Event | None:
-        if not self._inbox.empty():
-            return self._inbox.get_nowait()
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._inbox.get()
-        except TimeoutError:
-            return None
+        if not self._inbox:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = None if deadline is None else loop.call_at(deadline, _wake, self._waiter)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if timer is not None:
+                    timer.cancel()
+        return self._inbox.popleft() if self._inbox else None
 
     def _note_clock(self, now: float) -> None:
         """CONN-11: the two clocks drift apart when the machine sleeps."""
@@ -349,6 +356,11 @@ class Driver:
             self.post(ev.RequestFailed(request, _surprise("reading the feed", error)))
         else:
             self.post(answer)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 def _store_opened(stored: StoredRows) -> ev.StoreOpened:

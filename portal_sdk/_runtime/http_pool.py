@@ -1,6 +1,6 @@
 """HTTP over aiohttp: one pool of connections for all portals of an event loop.
 
-A request costs a fifth of the processor time that httpx needs (docs/decisions/0004), and a portal
+A request costs a fifth of the processor time that httpx needs (docs/decisions/0007), and a portal
 costs no pool of its own. No cookies are kept, no redirects followed, no netrc read: whatever a
 request carries, its portal gave it.
 """

@@ -10,7 +10,7 @@ import pytest
 from tests.support.waiting import eventually
 
 SECRET_BODY = "the-contents-of-a-row"
-OURS = ("portal_sdk", "realtime", "httpx", "httpcore", "websockets")
+OURS = ("portal_sdk", "realtime", "aiohttp", "websockets")
 
 
 def lines(caplog: Any, level: int) -> list[str]:

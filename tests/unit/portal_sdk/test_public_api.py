@@ -23,7 +23,7 @@ PUBLIC_MODULES = [
     "portal_sdk.rooms",
     "portal_sdk.testing",
 ]
-PRIVATE_TYPES = ("realtime._async", "realtime.types", "websockets", "httpx", "postgrest")
+PRIVATE_TYPES = ("realtime._async", "realtime.types", "websockets", "aiohttp", "yarl", "postgrest")
 
 
 def public_members(owner: Any) -> list[tuple[str, Any]]:
