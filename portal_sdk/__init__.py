@@ -58,7 +58,7 @@ from portal_sdk.tables import LiveTable, LoyaltyTable, MessageTable, ProfileTabl
 from portal_sdk.types import Change, SyncState, SyncStatus
 from portal_sdk.views import GroupedView, TableView, ViewStream
 from portal_sdk.writable import Jobs, Loyalty, Messages, Profile
-from portal_sdk.writes import Outbox, PendingWrite, WriteState
+from portal_sdk.writes import Conflict, Outbox, PendingWrite, WriteState
 
 __all__ = [
     "ApiKeyRejectedError",
@@ -71,6 +71,7 @@ __all__ = [
     "ChannelClosedError",
     "ChannelError",
     "ConfigurationError",
+    "Conflict",
     "ConflictError",
     "ConnectError",
     "ConnectionLostError",

@@ -13,7 +13,6 @@ from typing import Any, Generic, Self, TypeVar, overload
 from pydantic import BaseModel, ValidationError
 
 from portal_sdk._core.presence import Member, PresenceChange, PresenceRoster
-from portal_sdk._core.typing import TypingRoster
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.room import RoomRunner
 from portal_sdk._runtime.room_hub import RoomHub
@@ -28,12 +27,10 @@ from portal_sdk.errors import (
     StateError,
 )
 from portal_sdk.types import Row
+from portal_sdk.typing_indicator import TYPING_EVENT, TypingIndicator
 
 logger = logging.getLogger("portal_sdk.rooms")
 ROOM_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
-TYPING_EVENT = "typing"
-TYPING_EXPIRY_S = 5.0
-TYPING_PAUSE_S = 2.0
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 PayloadT_co = TypeVar("PayloadT_co", covariant=True)
@@ -275,7 +272,7 @@ class BroadcastRoom(_Room):
     def typing(self) -> TypingIndicator:
         """Return the room's typing indicator; always the same one."""
         if self._typing is None:
-            self._typing = TypingIndicator(self, self._key)
+            self._typing = TypingIndicator(self.send, self._key)
         return self._typing
 
     async def close(self) -> None:
@@ -293,82 +290,6 @@ class BroadcastRoom(_Room):
             self._typing.take(payload)
         for typed in self._streams:
             typed.take(event, payload)
-
-
-class TypingIndicator:
-    """Who is typing in a broadcast room; marks expire by themselves after 5 seconds.
-
-    Everybody in the room can say anything, so this is a hint for people, not a fact.
-    """
-
-    def __init__(self, room: BroadcastRoom, key: str) -> None:
-        self._room = room
-        self._key = key
-        self._roster = TypingRoster(TYPING_EXPIRY_S)
-        self._sent_at: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._changes: Subscribers[frozenset[str]] = Subscribers(
-            64, self._tasks, forget_oldest=True
-        )
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The keys of everyone else who is typing now."""
-        return self._roster.keys
-
-    def changes(self) -> Stream[frozenset[str]]:
-        """Return an async iterator over ``keys`` from now on."""
-        return self._changes.stream()
-
-    async def touch(self) -> None:
-        """Say that the user is typing; call it on every keystroke, it sends every 2 seconds.
-
-        Raises:
-            ChannelClosedError: The room is not joined at this moment.
-            BroadcastTimeoutError, ConnectionLostError: As for ``send``.
-        """
-        now = asyncio.get_running_loop().time()
-        if self._sent_at is not None and now - self._sent_at < TYPING_PAUSE_S:
-            return
-        self._sent_at = now
-        await self._send(is_typing=True)
-
-    async def stop(self) -> None:
-        """Say that the user stopped typing, for example because the message was sent."""
-        self._sent_at = None
-        await self._send(is_typing=False)
-
-    def take(self, payload: Row) -> None:
-        """Take a mark of somebody in."""
-        key, is_typing = payload.get("key"), payload.get("is_typing")
-        if isinstance(key, str) and isinstance(is_typing, bool):
-            now = asyncio.get_running_loop().time()
-            self._tell(has_changed=self._roster.mark(key, now, is_typing=is_typing))
-
-    def close(self) -> None:
-        """Forget everything; streams end."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._changes.close()
-
-    async def _send(self, *, is_typing: bool) -> None:
-        await self._room.send(TYPING_EVENT, {"key": self._key, "is_typing": is_typing})
-
-    def _expire(self) -> None:
-        self._timer = None
-        now = asyncio.get_running_loop().time()
-        self._tell(has_changed=self._roster.expire(now))
-
-    def _tell(self, *, has_changed: bool) -> None:
-        if has_changed:
-            self._changes.push(self._roster.keys)
-        deadline = self._roster.next_deadline()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
 
 
 @dataclass(frozen=True, slots=True)

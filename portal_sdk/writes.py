@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from portal_sdk._core.refusals import refused_error, restore_error
 from portal_sdk._core.write import Entry, WriteState
 from portal_sdk._runtime.delivery import Stream, Subscribers
+from portal_sdk._runtime.merging import Conflict, Resolver
 from portal_sdk.errors import (
     ConfigurationError,
     PortalClosedError,
@@ -23,6 +24,7 @@ from portal_sdk.models import PortalModel
 
 RecordT_co = TypeVar("RecordT_co", bound=PortalModel, covariant=True)
 CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
+ResolverT = TypeVar("ResolverT", bound=Resolver)
 
 
 class PendingWrite(Generic[RecordT_co]):
@@ -146,6 +148,9 @@ class OutboxControl(Protocol):
     def discard(self, write_id: str) -> None:
         """Give a write up."""
 
+    def decide_conflicts(self, resolver: Resolver) -> None:
+        """Let the application say what conflicting edits become."""
+
 
 class Outbox:
     """The local writes that are not over yet: waiting, confirmed but not seen, or refused.
@@ -216,6 +221,25 @@ class Outbox:
         self._refusals.add_callback(callback, lambda write: (write,))
         return callback
 
+    def on_conflict(self, resolver: ResolverT) -> ResolverT:
+        """Let a function decide what becomes of edits that somebody else's edit collides with.
+
+        It is called with a ``Conflict`` and returns values for the conflicting columns:
+        ``conflict.mine`` writes over the other edit, ``{}`` leaves it, and anything in between
+        merges. None refuses the write, as without a function; so does a function that raises.
+        Edits of different columns are merged without asking. Usable as a decorator.
+
+        Args:
+            resolver: Sync (it runs in a thread of its own) or async. Only one; the last counts.
+
+        Raises:
+            ConfigurationError: Not a function.
+        """
+        if not callable(resolver):
+            raise ConfigurationError(f"The conflict function must be a function, not {resolver!r}")
+        self._control.decide_conflicts(resolver)
+        return resolver
+
     def _held(self, write: PendingWrite[Any] | str) -> PendingWrite[Any]:
         write_id = write if isinstance(write, str) else write.id
         held = self._writes.get(write_id)
@@ -270,4 +294,4 @@ def check_text(value: object, name: str, *, longest: int) -> str:
     return value
 
 
-__all__ = ["Outbox", "PendingWrite", "WriteRefusedError", "WriteState", "check_text"]
+__all__ = ["Conflict", "Outbox", "PendingWrite", "WriteRefusedError", "WriteState", "check_text"]

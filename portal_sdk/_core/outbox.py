@@ -7,13 +7,24 @@ The rules (OUT-n) are in docs/protocol/outbox.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from portal_sdk._core.backoff import Backoff
+from portal_sdk._core.outbox_effects import (
+    AskMerge,
+    ForgetEntry,
+    LookForRow,
+    OutboxEffect,
+    ReportState,
+    SaveEntry,
+    SendWrite,
+    ShowWrites,
+)
 from portal_sdk._core.outbox_table import (
     OUTBOX_TABLE,
     DiscardAsked,
+    MergeDecided,
     RetryAsked,
     RowSeen,
     SendDue,
@@ -43,62 +54,17 @@ LOOK_CAP_S = 30.0
 RETRY_CAP_FACTOR = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class SaveEntry:
-    """Make the entry durable, before the next order is carried out."""
-
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetEntry:
-    """Remove the entry from the store: it is settled or given up."""
-
-    write_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class SendWrite:
-    """Send it; exactly one outcome must be told."""
-
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class LookForRow:
-    """Ask the database for the row of a confirmed write that the feed has not brought back."""
-
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class ShowWrites:
-    """The writes on this row changed: show it anew."""
-
-    key: tuple[str, str]
-    entries: list[Entry] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ReportState:
-    """Tell the application where the write stands now."""
-
-    entry: Entry
-    error: PortalError | None = None
-
-
-OutboxEffect = SaveEntry | ForgetEntry | SendWrite | LookForRow | ShowWrites | ReportState
-
-
 class OutboxMachine:
     """Every local write that is not over yet.
 
     Attributes:
         entries: By write id, oldest first; only this machine changes it.
+        asks_conflicts: The application decides conflicts (OUT-13).
     """
 
     def __init__(self, config: PortalConfig, draw: Callable[[], float]) -> None:
         self.entries: dict[str, Entry] = {}
+        self.asks_conflicts = False
         self._config = config
         self._draw = draw
         self._cap_s = config.backoff_cap_s * RETRY_CAP_FACTOR
@@ -119,6 +85,7 @@ class OutboxMachine:
             "send": self._send,
             "acknowledge": self._acknowledge,
             "rebase": self._rebase,
+            "merge": self._merge,
             "refuse": self._refuse,
             "wait": self._wait,
             "settle_if_seen": self._settle_if_seen,
@@ -291,11 +258,38 @@ class OutboxMachine:
             for path, value in paths.items()
             if column_value(row, path) not in (write.base.get(path), value)
         ]
+        if changed and self.asks_conflicts:
+            self._effects.append(AskMerge(entry, row, tuple(sorted(changed))))
+            return
         if changed:
             self._refuse(entry, WriteRefused(write.write_id, conflict_error(write, changed)), now)
             return
         self._note_success(entry)
         self._put(replace(_unsent(entry), state=WriteState.QUEUED), is_saved=True)
+
+    def _merge(self, entry: Entry, event: MergeDecided, now: float) -> None:
+        """OUT-13: the edit becomes what the application made of the conflict."""
+        write, row = entry.write, event.row
+        conflicts = [
+            path
+            for path, value in write.values.items()
+            if column_value(row, path) not in (write.base.get(path), value)
+        ]
+        if event.values is None:
+            self._refuse(entry, WriteRefused(write.write_id, conflict_error(write, conflicts)), now)
+            return
+        values = dict(write.values)
+        for path in conflicts:
+            values[path] = event.values.get(path, column_value(row, path))
+        base = {path: column_value(row, path) for path in values}
+        merged = replace(_unsent(entry), write=replace(write, values=values, base=base))
+        if values == base:
+            self._put(merged, is_saved=True)
+            self._acknowledge(merged, WriteApplied(write.write_id, row), now)
+            return
+        self._note_success(entry)
+        self._put(replace(merged, state=WriteState.QUEUED), is_saved=True)
+        self._show(entry.key)
 
     def _refuse(self, entry: Entry, event: WriteRefused, _now: float) -> None:
         self._note_success(entry)

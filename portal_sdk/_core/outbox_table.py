@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from portal_sdk._core.rules import Rule, Table
 from portal_sdk._core.write import WriteState
@@ -50,6 +52,15 @@ class WriteFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeDecided:
+    """The application said what a conflict becomes; None leaves it a refusal."""
+
+    write_id: str
+    row: Row = field(repr=False)
+    values: Mapping[str, Any] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RowSeen:
     """The feed shows the row at this version; None when it left."""
 
@@ -84,6 +95,7 @@ WriteEvent = (
     | WriteStale
     | WriteRefused
     | WriteFailed
+    | MergeDecided
     | RowSeen
     | RowMissing
     | RetryAsked
@@ -108,6 +120,7 @@ OUTBOX_TABLE: Table[WriteState] = {
         WriteStale: _ignore(_W.QUEUED, "OUT-6"),
         WriteRefused: _ignore(_W.QUEUED, "OUT-6"),
         WriteFailed: _ignore(_W.QUEUED, "OUT-6"),
+        MergeDecided: _ignore(_W.QUEUED, "OUT-13"),
         RowSeen: _ignore(_W.QUEUED, "OUT-8"),
         RowMissing: _ignore(_W.QUEUED, "OUT-8"),
         RetryAsked: _ignore(_W.QUEUED, "OUT-7"),
@@ -116,9 +129,12 @@ OUTBOX_TABLE: Table[WriteState] = {
     _W.SENDING: {
         SendDue: _ignore(_W.SENDING, "OUT-5"),
         WriteApplied: _rule("acknowledge", "OUT-8", _W.ACKED, _W.SYNCED),
-        WriteStale: _rule("rebase", "OUT-4", _W.QUEUED, _W.ACKED, _W.SYNCED, _W.REFUSED),
+        WriteStale: _rule(
+            "rebase", "OUT-4", _W.SENDING, _W.QUEUED, _W.ACKED, _W.SYNCED, _W.REFUSED
+        ),
         WriteRefused: _rule("refuse", "OUT-7", _W.REFUSED),
         WriteFailed: _rule("wait", "OUT-6", _W.QUEUED),
+        MergeDecided: _rule("merge", "OUT-13", _W.QUEUED, _W.ACKED, _W.SYNCED, _W.REFUSED),
         RowSeen: _ignore(_W.SENDING, "OUT-8"),
         RowMissing: _ignore(_W.SENDING, "OUT-8"),
         RetryAsked: _ignore(_W.SENDING, "OUT-7"),
@@ -130,6 +146,7 @@ OUTBOX_TABLE: Table[WriteState] = {
         WriteStale: _ignore(_W.ACKED, "OUT-6"),
         WriteRefused: _ignore(_W.ACKED, "OUT-6"),
         WriteFailed: _ignore(_W.ACKED, "OUT-6"),
+        MergeDecided: _ignore(_W.ACKED, "OUT-13"),
         RowSeen: _rule("settle_if_seen", "OUT-8", _W.ACKED, _W.SYNCED),
         RowMissing: _rule("settle", "OUT-8", _W.SYNCED),
         RetryAsked: _ignore(_W.ACKED, "OUT-7"),
@@ -141,6 +158,7 @@ OUTBOX_TABLE: Table[WriteState] = {
         WriteStale: _ignore(_W.REFUSED, "OUT-6"),
         WriteRefused: _ignore(_W.REFUSED, "OUT-6"),
         WriteFailed: _ignore(_W.REFUSED, "OUT-6"),
+        MergeDecided: _ignore(_W.REFUSED, "OUT-13"),
         RowSeen: _ignore(_W.REFUSED, "OUT-8"),
         RowMissing: _ignore(_W.REFUSED, "OUT-8"),
         RetryAsked: _rule("requeue", "OUT-7", _W.QUEUED),

@@ -225,11 +225,14 @@ class SyncMachine:
 
     def _take_snapshot(self, event: ev.SnapshotAnswered, now: float) -> None:
         snapshot = event.snapshot
-        changes = self.replica.replace(snapshot.epoch, snapshot.n, snapshot.tables)
+        changes: list[RowChange] = []
+        if self._is_primed:
+            changes = self.replica.replace(snapshot.epoch, snapshot.n, snapshot.tables)
+        else:  # SYNC-8: the starting point
+            self.replica.load(snapshot.epoch, snapshot.n, snapshot.tables)
         self._checkpoint.judge_snapshot(snapshot, self.replica)
         self._effects.append(do.CommitRows(self.replica.commit_all(self.scope, snapshot.now)))
-        if self._is_primed:
-            self._publish(changes, "resync")
+        self._publish(changes, "resync")
         self._is_primed = True
         if self._note_complete(snapshot.now, now) or self._read_again:
             self._send_pull("catch_up", now)

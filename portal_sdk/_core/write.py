@@ -44,7 +44,7 @@ class WriteState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What the user asked for; never changes after it was made.
+    """What the user asked for; changes only when the application merges a conflict (OUT-13).
 
     Attributes:
         write_id: Uuid; the idempotency key.

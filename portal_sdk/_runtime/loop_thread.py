@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from portal_sdk.errors import StateError
+from portal_sdk.errors import PortalClosedError, StateError
 
 ResultT = TypeVar("ResultT")
 
@@ -27,7 +27,8 @@ class LoopThread:
         """Run a coroutine on the loop and wait for its result.
 
         Raises:
-            StateError: Called from the loop's own thread, after a fork, or after ``stop``.
+            StateError: Called from the loop's own thread, or after a fork.
+            PortalClosedError: Called after ``stop``.
             BaseException: Whatever the coroutine raises; an interrupt cancels the coroutine.
         """
         self._check()
@@ -35,7 +36,7 @@ class LoopThread:
         try:
             return future.result()
         except concurrent.futures.CancelledError as error:
-            raise StateError("The portal was closed during this call") from error
+            raise PortalClosedError("The portal was closed during this call") from error
         except BaseException:
             future.cancel()
             raise
@@ -61,7 +62,7 @@ class LoopThread:
         if self._pid != os.getpid():
             raise StateError("A portal does not survive a fork: open it after the fork")
         if self._loop.is_closed():
-            raise StateError("The portal is closed; open a new one")
+            raise PortalClosedError("The portal is closed; open a new one")
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

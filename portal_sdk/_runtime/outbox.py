@@ -8,13 +8,21 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from portal_sdk._core import outbox as do
-from portal_sdk._core.outbox import OutboxEffect, OutboxMachine
-from portal_sdk._core.outbox_table import DiscardAsked, RetryAsked, WriteEvent, WriteFailed
+from portal_sdk._core import outbox_effects as do
+from portal_sdk._core.outbox import OutboxMachine
+from portal_sdk._core.outbox_effects import OutboxEffect
+from portal_sdk._core.outbox_table import (
+    DiscardAsked,
+    MergeDecided,
+    RetryAsked,
+    WriteEvent,
+    WriteFailed,
+)
 from portal_sdk._core.overlay import Overlay, Shift
 from portal_sdk._core.replica import RowChange
 from portal_sdk._core.write import Entry, Write, to_stored
 from portal_sdk._runtime.http import HttpApi
+from portal_sdk._runtime.merging import Resolver, resolve
 from portal_sdk._runtime.writing import WriteApi
 from portal_sdk._store.outbox import MemoryOutbox, OutboxStore
 from portal_sdk.config import PortalConfig
@@ -64,6 +72,7 @@ class OutboxRunner:
         self._host = host
         self._store: OutboxStore = MemoryOutbox()
         self._owner: str | None = None
+        self._resolver: Resolver | None = None
         self._api: WriteApi | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -75,6 +84,7 @@ class OutboxRunner:
             do.ForgetEntry: self._forget,
             do.SendWrite: self._send,
             do.LookForRow: self._look,
+            do.AskMerge: self._ask_merge,
             do.ShowWrites: self._show,
             do.ReportState: self._report,
         }
@@ -99,6 +109,7 @@ class OutboxRunner:
         for key in {entry.key: None for entry in self.machine.entries.values()}:
             self._host.shown(self._overlay.take_writes(key, []))
         self.machine = OutboxMachine(self._config, random.random)
+        self.machine.asks_conflicts = self._resolver is not None
         self._is_allowed = False
         self._owner = owner
         if owner is None:
@@ -144,6 +155,11 @@ class OutboxRunner:
     def discard(self, write_id: str) -> None:
         """Give a write up that is certainly not in effect."""
         self._perform(self.machine.handle(DiscardAsked(write_id), self._now()))
+
+    def decide_conflicts(self, resolver: Resolver) -> None:
+        """Let the application say what conflicting edits become."""
+        self._resolver = resolver
+        self.machine.asks_conflicts = True
 
     def allow(self, *, is_allowed: bool) -> None:
         """Say whether sending makes sense at all."""
@@ -217,6 +233,9 @@ class OutboxRunner:
     def _look(self, effect: do.LookForRow) -> None:
         self._start(self._run_look(effect.entry), "look")
 
+    def _ask_merge(self, effect: do.AskMerge) -> None:
+        self._start(self._run_merge(effect), "merge")
+
     def _show(self, effect: do.ShowWrites) -> None:
         shifts = self._overlay.take_writes(effect.key, effect.entries)
         if self._captured is None:
@@ -254,6 +273,13 @@ class OutboxRunner:
             self._host.poke_feed()
         self._perform(self.machine.handle(outcome, self._now()))
         self.fail_point("recorded")
+
+    async def _run_merge(self, effect: do.AskMerge) -> None:
+        values = None
+        if self._resolver is not None:
+            values = await resolve(self._resolver, effect)
+        decided = MergeDecided(effect.entry.write.write_id, effect.row, values)
+        self._perform(self.machine.handle(decided, self._now()))
 
     async def _run_look(self, entry: Entry) -> None:
         api = self._api

@@ -35,6 +35,9 @@ async def test_a_script_reads_writes_and_follows(account: Any) -> None:
                 lambda message: seen["threads"].add(threading.current_thread().name)
             )
             seen["titles"] = [job.title for job in portal.jobs]
+            seen["view"] = [job.title for job in portal.jobs.view(lambda job: job.title == "a")]
+            groups = portal.jobs.group_by(lambda job: job.status)
+            seen["groups"] = {key: len(group) for key, group in groups.items()}
             seen["where"] = len(portal.jobs.where(status="requested"))
             changes = portal.messages.changes()
             sent = portal.messages.send("from a script")
@@ -61,6 +64,7 @@ async def test_a_script_reads_writes_and_follows(account: Any) -> None:
     seen = await in_thread(script)
     assert seen["titles"] == ["a"]
     assert seen["where"] == 1
+    assert (seen["view"], seen["groups"]) == (["a"], {"requested": 1})
     assert seen["kinds"] == ["insert", "update"]
     assert seen["event"] == {"a": 1}
     assert (seen["left"], seen["state"]) == (0, "live")
@@ -99,11 +103,13 @@ async def test_use_out_of_place_is_said_clearly(account: Any) -> None:
         portal = open_portal(account)
         with pytest.raises(PortalClosedError, match="Enter the portal"):
             portal.ready()
+        with pytest.raises(PortalClosedError, match="Enter the portal"):
+            len(portal.jobs)
         with portal:
             portal.ready()
             with pytest.raises(StateError, match="entered once"):
                 portal.__enter__()
-        with pytest.raises(StateError, match="closed"):
+        with pytest.raises(PortalClosedError, match="closed"):
             portal.messages.send("late")
         portal.close()
 

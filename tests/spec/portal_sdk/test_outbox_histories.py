@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from portal_sdk._core import outbox as do
+from portal_sdk._core import outbox_effects as do
 from portal_sdk._core import outbox_table as ev
 from portal_sdk._core.outbox import OutboxMachine
 from portal_sdk._core.overlay import Overlay

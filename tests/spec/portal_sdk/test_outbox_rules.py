@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from portal_sdk._core import outbox as do
+from portal_sdk._core import outbox_effects as do
 from portal_sdk._core import outbox_table as ev
 from portal_sdk._core.outbox import OutboxMachine
 from portal_sdk._core.overlay import Overlay
@@ -154,6 +154,69 @@ def test_a_row_that_is_gone_refuses_and_equal_values_are_in_effect() -> None:
     box.submit(patch("p2", phone="2"))
     box.tell(ev.WriteStale("p2", None))
     assert isinstance(box.of(do.ReportState)[-1].error, NotFoundError)
+
+
+def conflicting() -> Box:
+    box = Box()
+    box.machine.asks_conflicts = True
+    box.see(("customers", "c"), {"id": "c", "version": 1, "phone": "0", "address": "0"})
+    box.submit(patch("p1", {"phone": "0", "address": "0"}, phone="mine", address="mine"))
+    theirs = {"id": "c", "version": 2, "phone": "theirs", "address": "0"}
+    box.tell(ev.WriteStale("p1", theirs))
+    return box
+
+
+@pytest.mark.spec("OUT-13")
+@pytest.mark.parametrize(
+    ("decision", "body"),
+    [
+        ({"phone": "both"}, {"phone": "both", "address": "mine"}),
+        ({}, {"phone": "theirs", "address": "mine"}),
+    ],
+)
+def test_the_application_decides_a_conflict(decision: dict[str, str], body: dict[str, str]) -> None:
+    """Asked about the conflicting column only; meanwhile nothing else of the lane is sent."""
+    box = conflicting()
+    ask = box.of(do.AskMerge)[-1]
+    assert ask.paths == ("phone",)
+    assert box.state("p1") is WriteState.SENDING
+    box.tell(ev.MergeDecided("p1", ask.row, decision))
+    sent = box.of(do.SendWrite)[-1].entry
+    assert (sent.sent_version, sent.sent_body) == (2, body)
+    assert box.of(do.SaveEntry)[-1].entry == sent
+
+
+@pytest.mark.spec("OUT-13")
+def test_no_decision_is_a_refusal_and_theirs_throughout_is_an_effect() -> None:
+    """None parks the write as a conflict; leaving every column as it is needs no request."""
+    box = conflicting()
+    ask = box.of(do.AskMerge)[-1]
+    box.tell(ev.MergeDecided("p1", ask.row, None))
+    error = box.of(do.ReportState)[-1].error
+    assert isinstance(error, WriteConflictError)
+    assert error.columns == ("phone",)
+
+    box = Box()
+    box.machine.asks_conflicts = True
+    box.see(("customers", "c"), {"id": "c", "version": 1, "phone": "0"})
+    box.submit(patch("p1", {"phone": "0"}, phone="mine"))
+    row = {"id": "c", "version": 2, "phone": "theirs"}
+    box.tell(ev.WriteStale("p1", row))
+    box.tell(ev.MergeDecided("p1", row, {}))
+    assert box.state("p1") is WriteState.ACKED
+    assert len(box.sent) == 1
+
+
+@pytest.mark.spec("OUT-13")
+def test_a_row_that_moved_on_while_asking_is_asked_about_again() -> None:
+    """The decision was for another row: its version decides."""
+    box = conflicting()
+    ask = box.of(do.AskMerge)[-1]
+    box.tell(ev.MergeDecided("p1", ask.row, {"phone": "both"}))
+    newer = {"id": "c", "version": 3, "phone": "other", "address": "0"}
+    box.tell(ev.WriteStale("p1", newer))
+    assert box.of(do.AskMerge)[-1].row == newer
+    assert box.state("p1") is WriteState.SENDING
 
 
 @pytest.mark.spec("OUT-5")
