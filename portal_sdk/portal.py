@@ -222,7 +222,7 @@ class Portal:
         core = self._core
         subscribers = [self._changes, *(table.subscribers for table in self._tables.values())]
         return self._recorder.freeze(
-            sockets_opened=core.connection.generation,
+            sockets_opened=core.connection.open_count,
             resyncs=core.sync.resync_count,
             gaps=core.sync.gap_count,
             callback_errors=sum(each.error_count for each in subscribers),

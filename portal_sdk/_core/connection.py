@@ -68,6 +68,7 @@ class ConnectionMachine:
         state: See LinkState.
         scope: The feed scope, once it is known.
         generation: Number of the present socket.
+        open_count: Sockets opened so far.
         doorbell: Kind of the present doorbell.
         is_polling: No socket could be had; the database is read on a timer instead.
         is_verified: The database answered within the verify interval.
@@ -81,6 +82,7 @@ class ConnectionMachine:
         self.state = LinkState.IDLE
         self.scope: str | None = None
         self.generation = 0
+        self.open_count = 0
         self.is_polling = False
         self.is_verified = False
         self.is_customer_missing = False
@@ -183,6 +185,7 @@ class ConnectionMachine:
             self._deadlines["retry"] = self._opened[0] + OPEN_WINDOW_S
             return
         self._opened.append(now)
+        self.open_count += 1
         self.generation += 1
         self.state = LinkState.OPENING
         self.doorbell = kind

@@ -13,7 +13,7 @@ import pytest
 from portal_sdk.testing import FakeProject
 
 HOWTO = Path(__file__).parents[3] / "docs" / "howto"
-PAGES = ["writes", "presence", "blocking", "testing", "staff-live-view"]
+PAGES = ["views", "observability", "writes", "presence", "blocking", "testing", "staff-live-view"]
 
 
 def blocks(page: str) -> list[str]:
@@ -47,6 +47,24 @@ async def test_the_examples_about_writes_run(capsys: Any) -> None:
             await run(block, portal=portal, message_id=message_id)
         assert portal.loyalty.balance == 30
     assert "the balance is not enough" in capsys.readouterr().out
+
+
+async def test_the_examples_about_views_and_metrics_run(capsys: Any) -> None:
+    project = FakeProject()
+    jo = project.add_customer()
+    project.insert(jo, "jobs", title="Boiler", status="scheduled")
+    project.insert(jo, "jobs", title="Tap", status="completed")
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        await run(blocks("views")[0], portal=portal)
+        for block in blocks("observability"):
+            await run(block, portal=portal)
+    assert capsys.readouterr().out.splitlines() == [
+        "1 ['Boiler']",
+        "completed 1",
+        "scheduled 1",
+        "1 0 0",
+    ]
 
 
 async def test_the_example_about_testing_runs() -> None:
