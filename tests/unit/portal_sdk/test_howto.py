@@ -61,8 +61,8 @@ async def test_the_examples_about_views_and_metrics_run(capsys: Any) -> None:
             await run(block, portal=portal)
     assert capsys.readouterr().out.splitlines() == [
         "1 ['Boiler']",
-        "completed 1",
         "scheduled 1",
+        "completed 1",
         "1 0 0",
     ]
 
