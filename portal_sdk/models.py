@@ -5,11 +5,19 @@ Unknown columns are kept (``record.model_extra``), so an older client survives a
 
 from __future__ import annotations
 
+import functools
+import logging
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+logger = logging.getLogger("portal_sdk")
+
+
+ModelT = TypeVar("ModelT", bound="PortalModel")
 
 
 class PortalModel(BaseModel):
@@ -105,6 +113,42 @@ class LoyaltyTransaction(PortalModel):
     balance_after: int
     kind: str = ""
     reason: str | None = None
+
+
+def construct_leniently(model: type[ModelT], row: Mapping[str, Any]) -> ModelT:
+    """Return the record of a row that does not fit its model.
+
+    An older or newer database must not hide a row: every column that fits has its type, any
+    other one is as it came, and one that is missing is None or its default.
+    """
+    values, odd = dict(row), []
+    for name, column in model.model_fields.items():
+        try:
+            if name in row:
+                values[name] = _adapter(model, name).validate_python(row[name])
+            elif column.is_required():
+                values[name] = None
+                odd.append(name)
+        except ValidationError:
+            odd.append(name)
+    _warn_once(model, tuple(odd))
+    return cast("ModelT", model.model_construct(None, **values))
+
+
+@functools.cache
+def _adapter(model: type[PortalModel], column: str) -> TypeAdapter[Any]:
+    annotation: Any = model.model_fields[column].annotation
+    return TypeAdapter(annotation)
+
+
+@functools.cache
+def _warn_once(model: type[PortalModel], columns: tuple[str, ...]) -> None:
+    """Say which columns are odd, without their values."""
+    logger.warning(
+        "Rows of %s do not fit this version of the SDK in %s: shown as they came; upgrade the SDK,"
+        " or apply the migrations",
+        model.__name__, ", ".join(columns),
+    )  # fmt: skip
 
 
 TABLE_MODELS: dict[str, type[PortalModel]] = {

@@ -250,7 +250,7 @@ class Portal:
         An async function runs in the event loop; a plain one in a thread of its own, so that it
         may block without harming anybody else. Calls of one callback never overlap.
         """
-        self._changes.add_callback(callback, lambda change: (change,))
+        self._changes.add_callback(callback, lambda change: (change,), "change")
         return callback
 
     # Rooms.

@@ -5,14 +5,20 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from portal_sdk._core.replica import RowChange
 from portal_sdk._runtime.delivery import Stream, Subscribers
-from portal_sdk.models import Customer, LoyaltyTransaction, Message, PortalModel
+from portal_sdk.models import (
+    Customer,
+    LoyaltyTransaction,
+    Message,
+    PortalModel,
+    construct_leniently,
+)
 from portal_sdk.types import Change, ChangeSource, Row
 from portal_sdk.views import GroupedView, TableView
 
@@ -148,7 +154,7 @@ class LiveTable(Generic[RecordT]):
 
     def on_change(self, callback: CallbackT) -> CallbackT:
         """Call ``callback(change)`` for each change of this table. Usable as a decorator."""
-        self._subscribers.add_callback(callback, lambda change: (change,))
+        self._subscribers.add_callback(callback, lambda change: (change,), "change")
         return callback
 
     def on_insert(self, callback: CallbackT) -> CallbackT:
@@ -158,7 +164,7 @@ class LiveTable(Generic[RecordT]):
         may block without harming anybody else. Calls of one callback never overlap.
         """
         self._subscribers.add_callback(
-            callback, lambda change: (change.record,) if change.kind == "insert" else None
+            callback, lambda change: (change.record,) if change.kind == "insert" else None, "record"
         )
         return callback
 
@@ -167,13 +173,15 @@ class LiveTable(Generic[RecordT]):
         self._subscribers.add_callback(
             callback,
             lambda change: (change.record, change.previous) if change.kind == "update" else None,
+            "record",
+            "previous",
         )
         return callback
 
     def on_delete(self, callback: CallbackT) -> CallbackT:
         """Call ``callback(record)`` with the last seen record of each row that left."""
         self._subscribers.add_callback(
-            callback, lambda change: (change.record,) if change.kind == "delete" else None
+            callback, lambda change: (change.record,) if change.kind == "delete" else None, "record"
         )
         return callback
 
@@ -236,8 +244,7 @@ class LiveTable(Generic[RecordT]):
         try:
             record = self._model.model_validate(row)
         except ValidationError:
-            # An older or newer database must not hide a row: show the values as they came.
-            record = cast("RecordT", self._model.model_construct(None, **row))
+            record = construct_leniently(self._model, row)
         self._records[row_id] = (row, record)
         return record
 

@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, overload
 
-from portal_sdk._runtime.delivery import Stream, is_async_function
+from portal_sdk._runtime.delivery import Stream, check_callback, is_async_function
 from portal_sdk.errors import ConfigurationError
 from portal_sdk.models import PortalModel
 from portal_sdk.types import Change, ChangeKind
@@ -117,8 +117,7 @@ class TableView(Sequence[RecordT], Generic[RecordT]):
 
         An async function runs in the event loop; a plain one in a thread of its own.
         """
-        if not callable(callback):
-            raise ConfigurationError(f"A callback must be a function, not {callback!r}")
+        check_callback(callback, "change")
         if is_async_function(callback):
 
             @functools.wraps(callback)

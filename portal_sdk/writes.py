@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from portal_sdk._core.refusals import refused_error, restore_error
 from portal_sdk._core.write import Entry, WriteState
-from portal_sdk._runtime.delivery import Stream, Subscribers
+from portal_sdk._runtime.delivery import Stream, Subscribers, check_callback
 from portal_sdk._runtime.merging import Conflict, Resolver
 from portal_sdk.errors import (
     ConfigurationError,
@@ -218,7 +218,7 @@ class Outbox:
 
     def on_refused(self, callback: CallbackT) -> CallbackT:
         """Call ``callback(write)`` for each refused write; sync or async. Usable as a decorator."""
-        self._refusals.add_callback(callback, lambda write: (write,))
+        self._refusals.add_callback(callback, lambda write: (write,), "write")
         return callback
 
     def on_conflict(self, resolver: ResolverT) -> ResolverT:
@@ -235,8 +235,7 @@ class Outbox:
         Raises:
             ConfigurationError: Not a function.
         """
-        if not callable(resolver):
-            raise ConfigurationError(f"The conflict function must be a function, not {resolver!r}")
+        check_callback(resolver, "conflict")
         self._control.decide_conflicts(resolver)
         return resolver
 

@@ -83,8 +83,6 @@ class CallbackQueue:
     """
 
     def __init__(self, callback: Callable[..., Any], capacity: int, tasks: set[Any]) -> None:
-        if not callable(callback):
-            raise ConfigurationError(f"A callback must be a function, not {callback!r}")
         self.error_count = 0
         self.dropped_count = 0
         self._callback = callback
@@ -203,9 +201,17 @@ class Subscribers(Generic[ItemT]):
         return stream
 
     def add_callback(
-        self, callback: Callable[..., Any], arguments: Callable[[ItemT], tuple[Any, ...] | None]
+        self,
+        callback: Callable[..., Any],
+        arguments: Callable[[ItemT], tuple[Any, ...] | None],
+        *names: str,
     ) -> None:
-        """Call the function with ``arguments(item)`` for each item; None skips the item."""
+        """Call the function with ``arguments(item)`` for each item; None skips the item.
+
+        Raises:
+            ConfigurationError: It is no function that takes arguments like these ``names``.
+        """
+        check_callback(callback, *names)
         self._callbacks.append((CallbackQueue(callback, self._capacity, self._tasks), arguments))
 
     def push(self, item: ItemT) -> None:
@@ -222,6 +228,29 @@ class Subscribers(Generic[ItemT]):
         self._is_closed = True
         for stream in list(self._streams or ()):
             stream.close()
+
+
+def check_callback(callback: object, *names: str) -> None:
+    """Refuse what could never be called.
+
+    Raises:
+        ConfigurationError: Not a function, a generator, or one that takes other arguments.
+    """
+    if not callable(callback):
+        raise ConfigurationError(f"A callback must be a function, not {callback!r}")
+    if inspect.isgeneratorfunction(callback) or inspect.isasyncgenfunction(callback):
+        raise ConfigurationError("A callback must not contain yield: its code would never run")
+    try:
+        signature = inspect.signature(callback)
+    except ValueError:
+        return  # a built-in function that does not say what it takes
+    try:
+        signature.bind(*names)
+    except TypeError as error:
+        name = getattr(callback, "__qualname__", type(callback).__name__)
+        raise ConfigurationError(
+            f"The callback {name} must take ({', '.join(names)}): {error}"
+        ) from error
 
 
 def is_async_function(callback: Callable[..., Any]) -> bool:

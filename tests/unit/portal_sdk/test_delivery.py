@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portal_sdk._runtime.delivery import CallbackQueue, Stream, Subscribers
-from portal_sdk.errors import ConfigurationError, SlowConsumerError
+from portal_sdk.errors import SlowConsumerError
 from tests.support.waiting import eventually
 
 
@@ -176,8 +176,3 @@ async def test_a_cancelled_queue_does_not_wait_for_a_blocked_callback() -> None:
     await eventually(lambda: not tasks)
     release.set()
     assert calls == [0]
-
-
-def test_something_that_cannot_be_called_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="must be a function"):
-        CallbackQueue("not callable", 1, set())  # type: ignore[arg-type]

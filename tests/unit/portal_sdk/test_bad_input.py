@@ -1,0 +1,318 @@
+"""What cannot be right is said at once, with what to do; the rows stay as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal_sdk import (
+    ConfigurationError,
+    PasswordAuth,
+    Portal,
+    PortalClosedError,
+    PortalConfig,
+    StateError,
+    StoreUnusableError,
+)
+from portal_sdk._runtime import tokens
+from portal_sdk.testing import FakeProject
+from tests.support.waiting import eventually
+
+KEY = "sb_publishable_x"
+LOGIN = PasswordAuth("jo@example.com", "secret")
+NOBODY = 65534
+
+
+# Arguments.
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("", "is empty"),
+        ("127.0.0.1:54321", "must start with http"),
+        ("ftp://x.example", "must start with http"),
+        ("http://", "must start with http"),
+        ("http://[::1", "malformed"),
+        ("http://x.example:port", "malformed"),
+        ("https://x.example/?a=b", "must be plain"),
+        ("https://jo:secret@x.example", "must be plain"),
+        (None, "is empty"),
+    ],
+)
+def test_a_url_that_cannot_be_right_is_refused(url: Any, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice) as caught:
+        Portal(url, KEY, auth=LOGIN)
+    assert "https://<ref>.supabase.co" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["", " ", "two words", "sb_secret_abc", "schlüssel", None])
+def test_a_key_that_cannot_be_right_is_refused(key: Any) -> None:
+    with pytest.raises(ConfigurationError, match="publishable"):
+        Portal("http://127.0.0.1:1", key, auth=LOGIN)
+
+
+def test_something_else_than_a_sign_in_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="PasswordAuth"):
+        Portal("http://127.0.0.1:1", KEY, auth=("jo@example.com", "secret"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"verify_interval_s": 0},
+        {"poll_interval_s": float("nan")},
+        {"pull_limit": 5001},
+        {"doorbells": ("bell",)},
+        {"request_timeout_s": "10"},
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(settings))):
+        PortalConfig(**settings)
+
+
+def _yields(record: Any) -> Iterator[Any]:
+    yield record
+
+
+async def _yields_later(record: Any) -> Any:
+    yield record
+
+
+@pytest.mark.parametrize(
+    ("callback", "advice"),
+    [
+        ("print", "must be a function"),
+        (None, "must be a function"),
+        (lambda: None, r"must take \(record\)"),
+        (lambda record, previous: None, r"must take \(record\)"),
+        (_yields, "yield"),
+        (_yields_later, "yield"),
+    ],
+)
+def test_a_callback_that_could_never_run_is_refused(callback: Any, advice: str) -> None:
+    project = FakeProject()
+    portal = project.portal(project.add_customer())
+    with pytest.raises(ConfigurationError, match=advice):
+        portal.jobs.on_insert(callback)
+    assert not portal.jobs.has_subscribers()
+
+
+def test_every_callback_says_what_it_is_called_with() -> None:
+    project = FakeProject()
+    portal = project.portal(project.add_customer())
+    with pytest.raises(ConfigurationError, match=r"must take \(record, previous\)"):
+        portal.jobs.on_update(lambda record: None)
+    for register in (portal.on_change, portal.jobs.on_change, portal.jobs.view().on_change):
+        with pytest.raises(ConfigurationError, match=r"must take \(change\)"):
+            register(lambda: None)
+    with pytest.raises(ConfigurationError, match=r"must take \(write\)"):
+        portal.outbox.on_refused(lambda: None)
+    with pytest.raises(ConfigurationError, match=r"must take \(conflict\)"):
+        portal.outbox.on_conflict(lambda: None)
+    portal.jobs.on_insert(print)  # a built-in function takes anything
+
+
+# Rows.
+
+
+async def test_rows_with_unknown_missing_and_odd_columns_are_shown(caplog: Any) -> None:
+    """Each column that fits has its type; the rest is as it came, and is named once in the log."""
+    project = FakeProject()
+    jo = project.add_customer()
+    ids = [
+        project.insert(
+            jo, "jobs", title=7, colour="red", scheduled_start="2026-01-01T10:00:00Z",
+            scheduled_end="tomorrow",
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    feed = project._feeds[jo.id]
+    for job_id in ids:
+        del feed.tables["jobs"][job_id]["customer_id"]
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        for job in portal.jobs:
+            assert str(job.id) in ids
+            assert job.scheduled_start == datetime(2026, 1, 1, 10, tzinfo=UTC)
+            assert (job.title, job.scheduled_end, job.customer_id) == (7, "tomorrow", None)
+            assert job.colour == "red"
+        assert portal.status.state == "live"
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "customer_id, title, scheduled_end" in warnings[0]
+    assert "tomorrow" not in warnings[0]
+
+
+async def test_a_row_without_an_id_is_said_and_the_rows_stay() -> None:
+    project = FakeProject()
+    jo = project.add_customer()
+    project.insert(jo, "jobs", title="Boiler")
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        project._feeds[jo.id].put("jobs", {"id": "x", "title": "odd", "version": 1})
+        project._feeds[jo.id].log[-1]["row"] = {"title": "odd"}
+        project.ring(jo.id)
+        await eventually(lambda: portal.status.last_error is not None)
+        assert "migrations match this SDK version" in str(portal.status.last_error)
+        assert portal.status.state != "live"
+        assert [job.title for job in portal.jobs] == ["Boiler"]
+
+
+# The store.
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that another user of this machine can enter."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def unwritable(path: Path) -> Iterator[None]:
+    """Nobody may write the file and its folder; root may everything, so be nobody for a while."""
+    user = os.geteuid()
+    if path.exists():
+        path.chmod(0o444)
+    path.parent.chmod(0o555)
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(user)
+        path.parent.chmod(0o755)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_store_that_cannot_be_written_is_said_and_left_alone(
+    folder: Path, exists: bool
+) -> None:
+    project = FakeProject()
+    jo = project.add_customer()
+    path = folder / "portal.db"
+    if exists:
+        async with project.portal(jo, store=path) as portal:
+            await portal.ready()
+    before = _content(path)
+    with unwritable(path), pytest.raises(StoreUnusableError, match="make the folder writable"):
+        await project.portal(jo, store=path).__aenter__()
+    assert _content(path) == before
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+# Life.
+
+
+async def test_after_closing_rows_stay_and_everything_else_says_so() -> None:
+    project = FakeProject()
+    jo = project.add_customer()
+    project.insert(jo, "jobs", title="Boiler")
+    portal = project.portal(jo)
+    with pytest.raises(PortalClosedError, match="Enter the portal"):
+        await portal.ready()
+    with pytest.raises(PortalClosedError):
+        portal.pause()
+    await portal.close()  # never entered: nothing to do
+    async with portal:
+        await portal.ready()
+    await portal.close()
+    assert [job.title for job in portal.jobs] == ["Boiler"]
+    assert (portal.customer.name, portal.status.state) == ("Jo", "closed")
+    assert [change async for change in portal.changes()] == []
+    assert [change async for change in portal.jobs.view().changes()] == []
+    for use in (portal.pause, portal.resume):
+        with pytest.raises(PortalClosedError):
+            use()
+    for late in (
+        portal.ready(), portal.messages.send("x"), portal.jobs.request("x"),
+        portal.loyalty.redeem(1, reason="x"), portal.profile.update(phone="1"),
+    ):  # fmt: skip
+        with pytest.raises(PortalClosedError):
+            await late
+    for room in (portal.presence, portal.broadcast):
+        with pytest.raises(PortalClosedError):
+            room("lobby")
+    with pytest.raises(StateError, match="entered once"):
+        await portal.__aenter__()
+
+
+async def test_two_portals_in_one_loop_do_not_know_of_each_other() -> None:
+    project = FakeProject()
+    jo, ann = project.add_customer("jo@example.com"), project.add_customer("ann@example.com")
+    project.insert(jo, "jobs", title="of Jo")
+    project.insert(ann, "jobs", title="of Ann")
+    async with project.portal(jo) as first:
+        async with project.portal(ann) as second:
+            await asyncio.gather(first.ready(), second.ready())
+            heard = second.changes()
+            await (await first.jobs.request("new")).synced()
+            assert [job.title for job in second.jobs] == ["of Ann"]
+            project.insert(ann, "jobs", title="too")
+            assert (await anext(heard)).record.title == "too"
+        assert first.status.state == "live"
+        assert {job.title for job in first.jobs} == {"of Jo", "new"}
+
+
+async def test_a_cancellation_at_any_moment_leaves_no_task_and_a_sound_store(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Cancelled after each number of turns of the loop, from entering to closing."""
+    monkeypatch.setattr(tokens._PasswordSession, "prove", lambda _self, _salt: b"p" * 32)
+    project = FakeProject()
+    jo = project.add_customer()
+    job_id = project.insert(jo, "jobs", title="Boiler")
+    store = tmp_path / "portal.db"
+    ours = asyncio.all_tasks()
+
+    async def session(number: int) -> None:
+        async with project.portal(jo, store=store) as portal:
+            await portal.ready()
+            stream = portal.changes()
+            sent = await portal.messages.send(f"message {number}")
+            await sent.synced()
+            await anext(stream)
+            project.update(jo, "jobs", job_id, title=f"title {number}")
+            await anext(stream)
+
+    turns, was_cancelled = 0, True
+    while was_cancelled:
+        task = asyncio.create_task(session(turns))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_cancelled = not task.done() and task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == ours, f"a task is left after {turns} turns"
+        turns += 1
+    assert turns > 20, "the session was not cancelled at its later moments"
+    async with project.portal(jo, store=store) as portal:
+        await portal.ready()
+        for write in list(portal.outbox):
+            await write.synced()
+        await eventually(
+            lambda: (
+                {str(m.id) for m in portal.messages}
+                == {row["id"] for row in project.rows(jo, "messages")}
+            )
+        )
+        bodies = [message.body for message in portal.messages]
+        assert len(bodies) == len(set(bodies)), "a message was sent twice"
