@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from portalctl import console
-from portalctl.exits import ExitCode
+from portalctl.exits import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from portalctl.demo.report import DemoResult
     from portalctl.demo.runner import DemoOptions
 
 _DEFAULT_SECONDS = 18.0
+_DEFAULT_PORT = 8080
+ResultT = TypeVar("ResultT")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +41,13 @@ def demo(
     day: Annotated[
         Path | None, typer.Option(help="Another recorded day, as JSON lines.", show_default=False)
     ] = None,
+    web: Annotated[
+        bool,
+        typer.Option("--web", help="Instead: a page with staff and two customers, until Ctrl-C."),
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(help="With --web: port of the page, 0 for a free one.")
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="End with one JSON object on standard output, for machines."),
@@ -47,6 +58,13 @@ def demo(
     Starts a stack and a CRM service of its own on free ports and stops them at the end. Exits with
     1 if anything was lost, duplicated, out of order or leaked, or a portal is not live at the end.
     """
+    if web:
+        _refuse_replay_options(actions, day, as_json=as_json)
+        _serve_page(_DEFAULT_PORT if port is None else port)
+        return
+    if port is not None:
+        raise UsageError("--port goes with --web.", "Add --web, or drop it.")
+
     from portalctl.demo.day import default_day_path, load_day  # noqa: PLC0415 - see commands/__init__
 
     whole = load_day(day or default_day_path())
@@ -66,15 +84,30 @@ def demo(
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _run(options: DemoOptions) -> DemoResult:
-    """Run the demo on an event loop of its own; the first Ctrl-C or SIGTERM stops it in order."""
-    import uvloop  # noqa: PLC0415 - not on every platform, and not needed for --help
+def _refuse_replay_options(actions: int | None, day: Path | None, *, as_json: bool) -> None:
+    if actions is not None or day is not None or as_json:
+        raise UsageError("--web replays nothing.", "Drop --actions, --day and --json.")
 
+
+def _serve_page(port: int) -> None:
+    from portalctl.demo.web.runner import run_web_demo  # noqa: PLC0415
+
+    _until_stopped(lambda: run_web_demo(port, console.stderr()))
+
+
+def _run(options: DemoOptions) -> DemoResult:
     from portalctl.demo.runner import run_demo  # noqa: PLC0415
 
-    async def main() -> DemoResult:
+    return _until_stopped(lambda: run_demo(options, console.stderr()))
+
+
+def _until_stopped(work: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
+    """Run on an event loop of its own; the first Ctrl-C or SIGTERM stops it in order."""
+    import uvloop  # noqa: PLC0415 - not on every platform, and not needed for --help
+
+    async def main() -> ResultT:
         loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(run_demo(options, console.stderr()))
+        task = asyncio.ensure_future(work())
 
         def stop() -> None:
             # Once: a second one would interrupt the stopping, and leave servers behind.

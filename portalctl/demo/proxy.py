@@ -33,6 +33,8 @@ class CuttingProxy:
         self._server: asyncio.Server | None = None
         self._clients: set[_Side] = set()
         self._joining: set[asyncio.Task[None]] = set()
+        self.is_down = False
+        """Whether new connections are reset at once, as if the network were gone."""
         self.url = ""
         """The address to use instead of the target's; set while the context is open."""
 
@@ -66,7 +68,19 @@ class CuttingProxy:
             client.reset()
         return len(clients)
 
+    def take_down(self) -> int:
+        """Cut everything and let nobody through until `bring_up`; return how many were cut."""
+        self.is_down = True
+        return self.cut()
+
+    def bring_up(self) -> None:
+        """Let connections through again."""
+        self.is_down = False
+
     def _accepted(self, client: _Side) -> None:
+        if self.is_down:
+            client.reset()
+            return
         self._clients.add(client)
         client.on_lost = self._clients.discard
         task = asyncio.get_running_loop().create_task(self._join(client), name="demo-proxy-join")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from rich.console import Console
 
 from crm_service.client import CrmClient
+from portalctl.demo.alongside import alongside, cause_of
 from portalctl.demo.checker import Counts, count_changes
 from portalctl.demo.customers import WatchedPortal
 from portalctl.demo.day import Action
@@ -28,7 +29,6 @@ from portalctl.demo.report import DemoResult
 from portalctl.demo.servers import Project, crm_server, stack_server
 from portalctl.demo.staff import StaffMember, sign_in
 from portalctl.demo.view import view_of
-from portalctl.exits import CommandError
 
 _SETTLE_S: Final = 20.0
 # Long enough for a change that would come twice to do so: several rings and database answers.
@@ -62,7 +62,7 @@ async def run_demo(options: DemoOptions, console: Console) -> DemoResult:
     try:
         return await _Demo(options, console).run()
     except BaseExceptionGroup as group:
-        raise _cause_of(group) from group
+        raise cause_of(group) from group
 
 
 class _Demo:
@@ -80,7 +80,7 @@ class _Demo:
         """Start everything, replay the day, wait until it has arrived, and judge."""
         async with AsyncExitStack() as stack:
             stack.enter_context(self._view)
-            await stack.enter_async_context(_alongside(self._show()))
+            await stack.enter_async_context(alongside(self._show()))
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portal-demo-")))
             self._progress.phase = "starting the stack"
             server, project = await stack.enter_async_context(stack_server(folder))
@@ -90,7 +90,7 @@ class _Demo:
                 crm_server(folder, project, proxy.url)
             )
             await stack.enter_async_context(
-                _alongside(server.fail_when_ended(), service.fail_when_ended())
+                alongside(server.fail_when_ended(), service.fail_when_ended())
             )
             oracle = await stack.enter_async_context(Oracle(project.database_url))
             await self._seat_customers(stack, proxy.url, project.publishable_key)
@@ -118,7 +118,7 @@ class _Demo:
         self._progress.seats = [portal.seat for portal in self._portals]
         admission = asyncio.Semaphore(_SIGN_INS_AT_ONCE)
         await stack.enter_async_context(
-            _alongside(*(portal.stay(admission) for portal in self._portals))
+            alongside(*(portal.stay(admission) for portal in self._portals))
         )
         for portal in self._portals:
             await portal.ready.wait()
@@ -201,25 +201,3 @@ class _Demo:
                 portal.describe(sent_at_ns)
             self._view.update()
             await asyncio.sleep(_POLL_S)
-
-
-@asynccontextmanager
-async def _alongside(*coroutines: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
-    """Run coroutines beside the body.
-
-    The first failure of any ends all; the end of the body cancels them.
-    """
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(coroutine) for coroutine in coroutines]
-        yield
-        for task in tasks:
-            task.cancel()
-
-
-def _cause_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error made for the user, else the first of all."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        chosen = found.subgroup(CommandError) or found
-        found = chosen.exceptions[0]
-    return found
