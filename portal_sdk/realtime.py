@@ -8,65 +8,37 @@ What must be right belongs into ``Portal``, or is read again from the database a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, cast
+from typing import Literal, Self, TypeVar, cast
+from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
 from portal_sdk._core.presence import Member, PresenceChange
-from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk._runtime.room_hub import RoomHub
-from portal_sdk._runtime.room_link import RoomOptions
 from portal_sdk._runtime.token_keeper import TokenKeeper
 from portal_sdk._runtime.tokens import Auth
 from portal_sdk.config import PortalConfig, check_api_key, parse_project_url
-from portal_sdk.errors import ConfigurationError, PortalError, ReadyTimeoutError, StateError
+from portal_sdk.errors import (
+    ConfigurationError,
+    ProtocolError,
+    ReadyTimeoutError,
+    RequestTimeoutError,
+    StateError,
+)
 from portal_sdk.models import TABLE_MODELS
 from portal_sdk.rooms import Broadcast, BroadcastRoom, PresenceRoom, TypingIndicator
+from portal_sdk.table_changes import Gap, TableChange, TableChanges
 from portal_sdk.types import Row
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 RecordT_co = TypeVar("RecordT_co", covariant=True)
 EventName = Literal["*", "INSERT", "UPDATE", "DELETE"]
+PAGE_ROWS = 1000
 EVENTS = ("*", "INSERT", "UPDATE", "DELETE")
-
-
-@dataclass(frozen=True, slots=True)
-class TableChange(Generic[RecordT_co]):
-    """One row change as Realtime tells it.
-
-    Attributes:
-        kind: ``insert``, ``update`` or ``delete``.
-        record: The row after the change as Realtime read it; None for a delete.
-        old: What is known of the row before: the primary key, unless the table has REPLICA
-            IDENTITY FULL; empty for an insert.
-        committed_at: The commit instant, in milliseconds; not unique, not an order.
-    """
-
-    kind: Literal["insert", "update", "delete"]
-    record: RecordT_co | None
-    old: Row
-    committed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Changes may have been missed before this moment: read the table again now.
-
-    The first item of every stream is a gap, because nothing before it was heard.
-
-    Attributes:
-        reason: ``started``, ``rejoined`` (the connection was away), ``resubscribed`` (the server
-            restarted its stream), ``unreadable`` (a change came without its values) or
-            ``overflow`` (the reader was too slow).
-    """
-
-    reason: Literal["started", "rejoined", "resubscribed", "unreadable", "overflow"]
 
 
 class RealtimeClient:
@@ -181,6 +153,65 @@ class RealtimeClient:
         self._signed_in()
         return TableChanges(self._hub, model, (event, schema, name, filter))
 
+    async def read(
+        self,
+        model: type[ModelT],
+        filter: str | None = None,  # noqa: A002 - the name it has in Supabase
+        *,
+        table: str | None = None,
+    ) -> list[ModelT]:
+        """Read every row the caller may see: what to do at every ``Gap``.
+
+        The rows come in pages of 1,000 in the order of their ids, so a row that is inserted or
+        deleted meanwhile does not make another one be missed.
+
+        Args:
+            model: Pydantic model of the rows; the table has a column ``id``.
+            filter: As for ``table_changes``, such as ``customer_id=eq.<uuid>``.
+            table: Table name; for the SDK's own models it is known.
+
+        Raises:
+            ConfigurationError: No table, or a filter without a column.
+            StateError: The client is not entered.
+            PortalError: It could not be read; ``retryable`` says whether to try again.
+
+        Cancellation:
+            Safe.
+        """
+        name = table or _table_of(model)
+        column, separator, condition = (filter or "").partition("=")
+        if filter and not (column and separator and condition):
+            raise ConfigurationError(f"A filter looks like customer_id=eq.<uuid>, not {filter!r}")
+        self._signed_in()
+        records: list[ModelT] = []
+        params = {"select": "*", "order": "id", "limit": str(PAGE_ROWS)}
+        if filter:
+            params[column] = condition
+        while True:
+            rows = await self._get(name, params)
+            try:
+                records += [model.model_validate(row) for row in rows]
+                if len(rows) < PAGE_ROWS:
+                    return records
+                params["and"] = f"(id.gt.{rows[-1]['id']})"
+            except (ValidationError, KeyError) as error:
+                raise ProtocolError(f"The rows of {name} do not fit {model.__name__}") from error
+
+    async def _get(self, table: str, params: Mapping[str, str]) -> list[Row]:
+        if self._http is None:
+            raise StateError("Enter the client first: async with RealtimeClient(...) as client")
+        try:
+            async with asyncio.timeout(self._config.request_timeout_s):
+                rows = await self._http.request(
+                    "GET", f"/rest/v1/{quote(table, safe='')}", params=params,
+                    token=self.access_token,
+                )  # fmt: skip
+        except TimeoutError as error:
+            raise RequestTimeoutError(f"The rows of {table} did not come in time") from error
+        if not isinstance(rows, list):
+            raise ProtocolError(f"The table {table} answered something unexpected")
+        return cast("list[Row]", rows)
+
     def presence(self, topic: str, meta: Row | None = None, *, key: str = "") -> PresenceRoom:
         """Return a presence room on any private topic; see ``Portal.presence``.
 
@@ -208,121 +239,6 @@ class RealtimeClient:
     def _reject(self) -> None:
         if self._keeper is not None:
             self._keeper.reject()
-
-
-class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
-    """A stream of row changes and gaps; made by ``RealtimeClient.table_changes``.
-
-    Iterate it inside ``async with``. The first item is ``Gap("started")``.
-    """
-
-    def __init__(
-        self, hub: RoomHub, model: type[ModelT], binding: tuple[str, str, str, str | None]
-    ) -> None:
-        self._model = model
-        self._config = hub.config
-        self._was_joined = False
-        self._joined = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._items: Subscribers[TableChange[ModelT] | Gap] = Subscribers(
-            hub.config.queue_capacity, self._tasks
-        )
-        self._stream: Stream[TableChange[ModelT] | Gap] = self._items.stream()
-        topic = f"changes:{binding[2]}"
-        self._runner = hub.create(RoomOptions(topic=topic, is_private=False, binding=binding), self)
-
-    @property
-    def is_joined(self) -> bool:
-        """Whether changes are streamed now."""
-        return self._runner.is_joined
-
-    @property
-    def last_error(self) -> PortalError | None:
-        """Why they are not, or None."""
-        return self._runner.last_error
-
-    async def __aenter__(self) -> Self:
-        self._runner.start()
-        try:
-            async with asyncio.timeout(self._config.join_timeout_s):
-                await self._joined.wait()
-        except TimeoutError:
-            cause = self._runner.last_error
-            await self.close()
-            raise ReadyTimeoutError(
-                f"The changes are not streamed yet: {cause or 'no answer'}"
-            ) from cause
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def __anext__(self) -> TableChange[ModelT] | Gap:
-        return await anext(self._stream)
-
-    async def close(self) -> None:
-        """Stop streaming; iteration ends. Calling it twice is harmless."""
-        await self._runner.close()
-        self._items.close()
-
-    # Told by the runner.
-
-    def joined(self) -> None:
-        """Changes are streamed from now on."""
-        self._push(Gap("rejoined" if self._was_joined else "started"))
-        self._was_joined = True
-        self._joined.set()
-
-    def lost(self, error: PortalError) -> None:
-        """The gap is reported once the stream runs again: reading earlier would be in vain."""
-
-    def doubted(self) -> None:
-        """The server restarted its stream, or a frame could not be read."""
-        self._push(Gap("resubscribed"))
-
-    def presence(self, event: str, payload: Row) -> None:
-        """Not here."""
-
-    def broadcast(self, event: str, payload: Row) -> None:
-        """Not here."""
-
-    def change(self, payload: Row) -> None:
-        """Decode one change; what has no values is a gap."""
-        change = self._read(payload.get("data"))
-        self._push(change if change is not None else Gap("unreadable"))
-
-    def _push(self, item: TableChange[ModelT] | Gap) -> None:
-        self._items.push(item)
-
-    def _read(self, data: Any) -> TableChange[ModelT] | None:
-        if not isinstance(data, dict) or data.get("errors"):
-            return None
-        kind = str(data.get("type", "")).lower()
-        if kind not in {"insert", "update", "delete"}:
-            return None
-        record = None
-        if kind != "delete":
-            try:
-                record = self._model.model_validate(data.get("record"))
-            except ValidationError:
-                return None
-        instant = data.get("commit_timestamp")
-        at = datetime.fromisoformat(instant) if isinstance(instant, str) else None
-        old = data.get("old_record")
-        return TableChange(
-            cast("Literal['insert', 'update', 'delete']", kind),
-            record,
-            old if isinstance(old, dict) else {},
-            at,
-        )
 
 
 def _table_of(model: type[BaseModel]) -> str:

@@ -1,9 +1,13 @@
 """The types an application sees. Checked by mypy and basedpyright, never run."""
 
+# pyright: strict, reportPrivateUsage=false
+
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, assert_type
+from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -11,7 +15,9 @@ import portal_sdk.blocking
 from portal_sdk import (
     Broadcast,
     Change,
+    Conflict,
     Customer,
+    GroupedView,
     Invoice,
     Job,
     LoyaltyTransaction,
@@ -25,10 +31,13 @@ from portal_sdk import (
     Stream,
     SyncState,
     SyncStatus,
+    TableView,
+    ViewStream,
     WriteState,
 )
 from portal_sdk.metrics import PortalMetrics
 from portal_sdk.realtime import Gap, RealtimeClient, TableChange, TableChanges
+from portal_sdk.telemetry import observe
 from portal_sdk.testing import FakePortal, FakeProject
 
 
@@ -58,6 +67,24 @@ async def reading(portal: Portal) -> None:
     async def moved(job: Job, previous: Job) -> None: ...
 
     await moved(portal.jobs["x"], portal.jobs["y"])
+
+
+def viewing(portal: Portal) -> None:
+    view = portal.jobs.view(lambda job: job.status == "scheduled", sort_key=lambda job: job.title)
+    assert_type(view, TableView[Job])
+    assert_type(view[0], Job)
+    assert_type(view[1:], list[Job])
+    assert_type(view.changes(), ViewStream[Job])
+    groups = portal.jobs.group_by(lambda job: job.status)
+    assert_type(groups, GroupedView[str, Job])
+    assert_type(groups["scheduled"], list[Job])
+
+    @portal.outbox.on_conflict
+    def merge(conflict: Conflict) -> Mapping[str, Any]:
+        return conflict.mine
+
+    assert_type(merge(Conflict("customers", "x", {}, {}, {})), Mapping[str, Any])
+    observe(portal)
 
 
 async def writing(portal: Portal) -> None:
@@ -91,12 +118,16 @@ async def plain() -> None:
         assert_type(changes, TableChanges[Job])
         async for item in changes:
             assert_type(item, TableChange[Job] | Gap)
+        assert_type(await client.read(Cursor, table="cursors"), list[Cursor])
 
 
 def blocking() -> None:
     auth = PasswordAuth("a@example.com", "x")
     with portal_sdk.blocking.Portal("http://127.0.0.1:1", "k", auth=auth) as portal:
         assert_type(portal.jobs["x"], Job)
+        assert_type(portal.jobs.view(limit=3)[0], Job)
+        assert_type(portal.jobs.group_by(lambda job: job.id)[UUID(int=1)], list[Job])
+        assert_type(portal.customer, Customer)
         assert_type(portal.messages.send("hi"), portal_sdk.blocking.PendingWrite[Message])
         for change in portal.jobs.changes():
             assert_type(change, Change[Job])

@@ -7,11 +7,18 @@ import uuid
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 from pydantic import BaseModel
 
-from portal_sdk import ConfigurationError, Job, PasswordAuth, PortalConfig, SignInRefusedError
+from portal_sdk import (
+    ConfigurationError,
+    Job,
+    PasswordAuth,
+    PortalConfig,
+    PortalError,
+    SignInRefusedError,
+    realtime,
+)
 from portal_sdk.realtime import Gap, RealtimeClient, TableChange
 from tests.support.waiting import eventually
 
@@ -71,13 +78,9 @@ async def test_a_live_view_with_refetch_after_every_gap_stays_right(
     async with staff(account, quick) as client, client.table_changes(Job) as changes:
 
         async def refetch() -> None:
-            url, key = account.stack.api_url, account.stack.keys.publishable
-            headers = {"apikey": key, "Authorization": f"Bearer {client.access_token}"}
-            params = {"customer_id": f"eq.{account.customer_id}", "select": "id,title"}
-            async with httpx.AsyncClient(base_url=url, headers=headers) as http:
-                rows = (await http.get("/rest/v1/jobs", params=params)).raise_for_status().json()
+            jobs = await client.read(Job, f"customer_id=eq.{account.customer_id}")
             view.clear()
-            view.update({row["id"]: row["title"] for row in rows})
+            view.update({str(job.id): job.title for job in jobs})
 
         async def follow() -> None:
             async for item in changes:
@@ -137,3 +140,18 @@ async def test_bad_input_is_said_clearly(account: Any, owner: asyncpg.Connection
             client.table_changes(Job, "TRUNCATE")  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match="Name the table"):
             client.table_changes(BaseModel)
+
+
+async def test_reading_gives_every_row_in_pages(account: Any, monkeypatch: Any) -> None:
+    """Three pages of two; a filter; and what cannot be right is said."""
+    monkeypatch.setattr(realtime, "PAGE_ROWS", 2)
+    wanted = {await account.add_job(str(number)) for number in range(5)}
+    mine = f"customer_id=eq.{account.customer_id}"
+    async with staff(account) as client:
+        assert {job.id for job in await client.read(Job, mine)} == wanted
+        (first, *_) = wanted
+        assert [job.id for job in await client.read(Job, f"id=eq.{first}")] == [first]
+        with pytest.raises(ConfigurationError, match="A filter looks like"):
+            await client.read(Job, "customer_id")
+        with pytest.raises(PortalError, match="no_such_table"):
+            await client.read(Job, table="no_such_table")

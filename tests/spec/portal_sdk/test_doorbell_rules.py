@@ -112,6 +112,7 @@ def test_without_doorbells_the_portal_polls() -> None:
     assert made.handle_timer(2.0) == [do.AskPoll()]
 
 
+@pytest.mark.spec("CONN-16")
 def test_unknown_and_repeated_doorbells_are_refused() -> None:
     for doorbells in (("telegram",), ("broadcast", "broadcast")):
         with pytest.raises(ConfigurationError, match="doorbells"):

@@ -355,6 +355,7 @@ def test_a_forged_position_costs_six_looks() -> None:
     assert made.is_caught_up
 
 
+@pytest.mark.spec("SYNC-15")
 def test_a_busy_feed_does_not_keep_the_portal_from_being_live() -> None:
     """Rings that never stop make every pull ask for another; the portal is live all the same."""
     world = World()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any, get_args
@@ -61,12 +62,25 @@ def test_every_rule_has_a_test_and_every_test_names_a_rule() -> None:
     """The numbers in docs/protocol and the spec marks of the tests are the same set."""
     ruled = set()
     for page in DOCS.glob("*.md"):
-        ruled |= set(re.findall(r"^### ((?:SYNC|CONN|TOKEN)-\d+)", page.read_text(), re.MULTILINE))
+        ruled |= set(re.findall(r"^### ([A-Z]+-\d+)", page.read_text(), re.MULTILINE))
     tested = set()
     for path in [*TESTS.glob("*/portal_sdk/test_*.py")]:
-        tested |= set(re.findall(r'"((?:SYNC|CONN|TOKEN)-\d+)"', path.read_text()))
+        tested |= set(re.findall(r'mark\.spec\("([A-Z]+-\d+)"\)', path.read_text()))
     assert tested - ruled == set(), "tests of rules that are not written"
     assert ruled - tested == set(), "rules without a test"
+
+
+def test_every_test_of_the_rule_pages_names_its_rule() -> None:
+    """In the *_rules.py files every test has a spec mark, save those about the tables."""
+    nameless = []
+    for path in Path(__file__).parent.glob("test_*_rules.py"):
+        for function in ast.parse(path.read_text()).body:
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                marks = [ast.unparse(mark) for mark in function.decorator_list]
+                is_test = function.name.startswith("test_") and "the_table" not in function.name
+                if is_test and not any(mark.startswith("pytest.mark.spec(") for mark in marks):
+                    nameless.append(f"{path.name}: {function.name}")
+    assert nameless == []
 
 
 def render_table(table: Any) -> str:
