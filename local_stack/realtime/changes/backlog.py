@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from local_stack.realtime.changes.change import Change
+from local_stack.realtime.changes.pgoutput import Relation
 
 
 class Backlog:
@@ -49,17 +50,27 @@ class Backlog:
             self._is_full = True
         self._filled.set()
 
-    async def get(self) -> Change:
-        """Wait for the oldest change and take it out."""
+    async def get(self, limit: int) -> list[Change]:
+        """Wait for the oldest change and take it out, with those behind it that may go along.
+
+        Changes go along up to `limit` of them, and as long as no table is described anew.
+        """
         while not self._waiting:
             self._filled.clear()
             await self._filled.wait()
-        change, size = self._waiting.popleft()
-        self._bytes -= size
+        taken: list[Change] = []
+        described: dict[int, Relation] = {}
+        while self._waiting and len(taken) < limit:
+            change, size = self._waiting[0]
+            if described.setdefault(change.relation.oid, change.relation) is not change.relation:
+                break
+            self._waiting.popleft()
+            self._bytes -= size
+            taken.append(change)
         if self._is_full and self._is_half_empty():
             self._is_full = False
             self._on_room()
-        return change
+        return taken
 
     def _is_half_empty(self) -> bool:
         return len(self._waiting) <= self._max_changes // 2 and self._bytes <= self._max_bytes // 2

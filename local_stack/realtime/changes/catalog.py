@@ -56,7 +56,8 @@ class Table:
 
     Attributes:
         readable: columns each role may select, filled as roles turn up.
-        lookup: name of the prepared statement that finds a row by its key.
+        lookup: name of the prepared statement that finds rows by their keys: per column of the key
+            one array of texts, answered by one array that says which rows are there.
     """
 
     relation: Relation
@@ -78,16 +79,18 @@ class Table:
         """
         if self._prepared_on is connection:
             return
-        keys = [column for column in self.columns if column.is_key]
-        types = ", ".join(column.type_sql for column in keys)
+        keys = list(enumerate((column for column in self.columns if column.is_key), 1))
         conditions = " and ".join(
-            f"{_quote(column.name)} = ${place}" for place, column in enumerate(keys, 1)
+            f"t.{_quote(column.name)} = k.c{place}::{column.type_sql}" for place, column in keys
         )
         table = f"{_quote(self.relation.schema)}.{_quote(self.relation.name)}"
+        columns = ", ".join(f"c{place}" for place, _ in keys)
         # Identifiers and type names come from the catalogue; values are bound at the execution.
         await connection.execute(
-            f"prepare {self.lookup}({types}) as "
-            f"select exists (select from {table} where {conditions})"
+            f"prepare {self.lookup}({', '.join('text[]' for _ in keys)}) as "
+            f"select array_agg(exists (select from {table} as t where {conditions}) "
+            f"order by k.place) from unnest({', '.join(f'${place}' for place, _ in keys)}) "
+            f"with ordinality as k ({columns}, place)"
         )
         self._prepared_on = connection
 

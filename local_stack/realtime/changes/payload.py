@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from local_stack.realtime.changes.catalog import ColumnInfo, Table
@@ -91,31 +91,47 @@ def _render_change(change: Change, parts: list[tuple[str, str]]) -> str:
     return f"{{{body}}}"
 
 
-async def encode_change(
-    database: Connections, table: Table, change: Change, *, max_bytes: int
-) -> EncodedChange:
-    """Return the change with its values as JSON; the database is asked for rare types."""
-    types = {column.name: column.type_oid for column in table.columns}
-    pending: dict[tuple[int, str], str | None] = {}
-    images = (change.new, change.identity(table.key_names))
-    for image in images:
-        for name, text in image.items():
-            if text is not None and name in types:
-                pending[types[name], text] = encode(types[name], text)
-    unknown = [key for key, value in pending.items() if value is None]
+async def encode_changes(
+    database: Connections, changes: Sequence[tuple[Table, Change]], *, max_bytes: int
+) -> list[EncodedChange]:
+    """Return the changes with their values as JSON; the database is asked for rare types once."""
+    known: dict[tuple[int, str], str | None] = {}
+    for table, change in changes:
+        _encode_values(table, change, known)
+    unknown = [key for key, value in known.items() if value is None]
     if unknown:
         async with database.connection() as connection:
             answers = await connection.fetchval(
                 _CAST, [text for _, text in unknown], [type_oid for type_oid, _ in unknown]
             )
-        pending.update(zip(unknown, (answer or "null" for answer in answers), strict=True))
+        known.update(zip(unknown, (answer or "null" for answer in answers), strict=True))
+    return [
+        EncodedChange(
+            table,
+            change,
+            _encoded(table, change.new, known),
+            _encoded(table, change.identity(table.key_names), known),
+            change.size_bytes > max_bytes,
+        )
+        for table, change in changes
+    ]
 
-    def encoded(image: dict[str, str | None]) -> dict[str, str]:
-        return {
-            name: "null" if text is None else (pending[types[name], text] or "null")
-            for name, text in image.items()
-            if name in types
-        }
 
-    too_large = change.size_bytes > max_bytes
-    return EncodedChange(table, change, encoded(images[0]), encoded(images[1]), too_large)
+def _encode_values(table: Table, change: Change, known: dict[tuple[int, str], str | None]) -> None:
+    """Add the values of a change as JSON, None for those that the database has to tell."""
+    types = {column.name: column.type_oid for column in table.columns}
+    for image in (change.new, change.identity(table.key_names)):
+        for name, text in image.items():
+            if text is not None and name in types and (types[name], text) not in known:
+                known[types[name], text] = encode(types[name], text)
+
+
+def _encoded(
+    table: Table, image: dict[str, str | None], known: dict[tuple[int, str], str | None]
+) -> dict[str, str]:
+    types = {column.name: column.type_oid for column in table.columns}
+    return {
+        name: "null" if text is None else (known[types[name], text] or "null")
+        for name, text in image.items()
+        if name in types
+    }

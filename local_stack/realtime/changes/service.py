@@ -43,6 +43,7 @@ _SUBSCRIBED = "Subscribed to PostgreSQL"
 _BACK_OFF_S = (0.1, 5.0)
 _CLEAN_UP_S = 0.2
 _DELIVERY_ATTEMPTS = 4
+_CHANGES_AT_ONCE = 100
 _DELIVERY_PAUSE_S = 0.2
 
 
@@ -206,41 +207,46 @@ class ChangesService:
                 async with self._session.connection():
                     pass  # opened now, so that the first change does not wait for it
             while True:
-                change = await self._backlog.get()
+                # With a limit, each change is counted before the next one is looked at.
+                at_once = _CHANGES_AT_ONCE if self._rate.limit is None else 1
+                changes = await self._backlog.get(at_once)
                 if not self._rate.is_triggered(time.monotonic()):
-                    await self._deliver(change)
+                    await self._deliver(changes)
         finally:
             self._session.abandon()
 
-    async def _deliver(self, change: Change) -> None:
-        """Deliver one change; a lost connection is made anew, then everybody is told to look.
+    async def _deliver(self, changes: list[Change]) -> None:
+        """Deliver changes; a lost connection is made anew, then everybody is told to look.
 
-        A statement that fails (a policy that takes too long, say) costs this one change.
+        A statement that fails (a policy that takes too long, say) costs the one change that it
+        fails for: they are tried one by one then.
         """
         for attempt in range(_DELIVERY_ATTEMPTS):
             try:
-                await asyncio.sleep(_DELIVERY_PAUSE_S * attempt)
-                await self._deliver_once(change)
+                if attempt:
+                    await asyncio.sleep(_DELIVERY_PAUSE_S * attempt)
+                await self._deliver_once(changes)
             except CONNECTION_ERRORS as error:
                 log.warning("the database failed during a look-up: %s", type(error).__name__)
             except asyncpg.PostgresError as error:
-                log.warning("a change was lost, the look-up failed: %s", type(error).__name__)
+                if len(changes) > 1:
+                    for change in changes:
+                        await self._deliver([change])
+                else:
+                    log.warning("a change was lost, the look-up failed: %s", type(error).__name__)
                 return
             else:
                 return
-        log.error("a change was lost, the database is away; every channel is subscribed again")
+        log.error("changes were lost, the database is away; every channel is subscribed again")
         self._resubscribe_everyone()
 
-    async def _deliver_once(self, change: Change) -> None:
-        subscriptions = self._registry.of_entity(change.relation.oid)
-        if not subscriptions:
+    async def _deliver_once(self, changes: list[Change]) -> None:
+        listened = [(each, self._registry.of_entity(each.relation.oid)) for each in changes]
+        listened = [(change, subscriptions) for change, subscriptions in listened if subscriptions]
+        if not listened:
             return
         count = await deliver(
-            self._session,
-            self._catalog,
-            change,
-            subscriptions,
-            max_bytes=self._config.max_record_bytes,
+            self._session, self._catalog, listened, max_bytes=self._config.max_record_bytes
         )
         self._rate.add(time.monotonic(), count)
 

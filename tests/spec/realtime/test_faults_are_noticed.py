@@ -149,7 +149,7 @@ async def rollback(project: Project) -> None:
 
 
 def skip_row_security(patch: Patch) -> None:
-    async def everybody(_db: Any, _table: Any, _change: Any, found: list[Any]) -> list[Any]:
+    async def everybody(_db: Any, found: list[Any]) -> list[Any]:
         return found
 
     patch.setattr(visibility, "_apply_row_security", everybody)
@@ -175,7 +175,7 @@ def ignore_the_action(patch: Patch) -> None:
 
 
 def ignore_filters(patch: Patch) -> None:
-    async def unfiltered(_db: Any, _table: Any, _change: Any, found: list[Any]) -> list[Any]:
+    async def unfiltered(_db: Any, found: list[Any]) -> list[Any]:
         return found
 
     patch.setattr(visibility, "_apply_filters", unfiltered)
