@@ -147,6 +147,11 @@ class TokenVerifier:
         _check_claims(claims, int(time.time() if now is None else now))
         return claims
 
+    @property
+    def generation(self) -> object:
+        """Another object after every change of the keys: what was verified before is void then."""
+        return self._keys.signing_keys
+
     def claims_of_api_key(self, value: str) -> Claims | None:
         """Return the claims that an ``sb_`` key stands for: role anon or service_role.
 

@@ -1,9 +1,9 @@
 """Runs one rendered request. The only place that holds a connection.
 
 Every request first takes back whatever the one before left on the connection (settings, temporary
-tables, locks, cursors), then sets all of role, claims, headers, search path and access mode;
-nothing else runs on a connection before both have succeeded, and a connection on which one of them
-failed is cut. So a connection may be handed from one identity to the next. The request's own
+tables, locks, cursors), then sets all of role, claims, headers, search path and access mode, in one
+round trip; nothing else runs on a connection before that has succeeded, and a connection on which
+it failed is cut. So a connection may be handed from one identity to the next. The request's own
 statement then is a transaction by itself, or runs inside an explicit one where its outcome decides
 about commit or rollback.
 """
@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import asyncpg
 
@@ -22,23 +23,13 @@ from local_stack.rest.identity import Identity
 from local_stack.rest.pool import ConnectionPool
 from local_stack.rest.sql import Statement
 
-_FIXED = (
-    "search_path",
-    "role",
-    "default_transaction_read_only",
-    "request.jwt.claims",
-    "request.headers",
-    "request.cookies",
-    "request.method",
-    "request.path",
-    "timezone",
+# Takes back everything that SQL can leave on a session, then sets what the request relies on.
+# Bytes, not text: a client encoding that was left would be applied to a text.
+_BEGIN = (
+    "select _local_stack.begin_request("
+    "$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bytea, $6::bytea, $7::bytea, $8::bytea, "
+    "$9::bytea, $10::bytea[], $11::boolean)"
 )
-# Everything that SQL can leave on a session except prepared statements, which are the driver's.
-# "reset all" comes first: a limit on time or locks that was left must not stop the rest.
-_RESET = "reset all; close all; unlisten *; discard temp; discard sequences"
-# With the settings, because that statement is prepared; the others cannot be.
-_UNLOCK = "pg_catalog.pg_advisory_unlock_all()"
-
 
 # What setting a role or its settings is refused with; another connection would refuse it too.
 _REFUSED = (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError)
@@ -46,7 +37,11 @@ _REFUSED = (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueErr
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a request's statement runs under."""
+    """What a request's statement runs under.
+
+    Attributes:
+        may_prepare: The request calls a function that may leave statements prepared by name.
+    """
 
     identity: Identity
     search_path: str
@@ -56,6 +51,7 @@ class Session:
     path: str
     timezone: str
     read_only: bool
+    may_prepare: bool
     role_settings: Mapping[str, str]
 
 
@@ -78,6 +74,9 @@ class Executor:
     def __init__(self, pool: ConnectionPool, retry_limit: int) -> None:
         self._pool = pool
         self._retry_limit = retry_limit
+        # Where a function may have prepared statements by name: looking for them costs more the
+        # more the driver has of its own, so it is done after such requests alone.
+        self._with_statements: WeakSet[Connection] = WeakSet()
 
     async def run(
         self,
@@ -145,8 +144,7 @@ class Executor:
         for attempt in range(self._retry_limit + 1):
             connection = await self._pool.acquire()
             try:
-                await connection.execute(_RESET)
-                await connection.fetch(_setup_sql(len(settings)), *settings)
+                await connection.fetch(_BEGIN, *settings, connection in self._with_statements)
             except _REFUSED as error:
                 self._pool.release(connection)
                 raise to_rest_error(error, is_anonymous=session.identity.is_anonymous) from error
@@ -159,32 +157,15 @@ class Executor:
                 self._pool.discard(connection)
                 raise
             else:
+                self._with_statements.discard(connection)
+                if session.may_prepare:
+                    self._with_statements.add(connection)
                 return connection
         raise AssertionError  # the loop returns or raises
 
 
-_setup_cache: dict[int, str] = {}
-
-
-def _setup_sql(count: int) -> str:
-    sql = _setup_cache.get(count)
-    if sql is None:
-        fixed = len(_FIXED)
-        parts = [
-            f"pg_catalog.set_config('{name}', ${number}::text, false)"
-            for number, name in enumerate(_FIXED, start=1)
-        ]
-        parts += [
-            f"pg_catalog.set_config(${number}::text, ${number + 1}::text, false)"
-            for number in range(fixed + 1, count, 2)
-        ]
-        sql = f"select pg_catalog.octet_length(pg_catalog.concat({_UNLOCK}, {', '.join(parts)}))"
-        _setup_cache[count] = sql
-    return sql
-
-
-def _settings(session: Session) -> list[str]:
-    values = [
+def _settings(session: Session) -> list[bytes | list[bytes]]:
+    texts = (
         session.search_path,
         session.identity.role,
         "on" if session.read_only else "off",
@@ -194,10 +175,9 @@ def _settings(session: Session) -> list[str]:
         session.method,
         session.path,
         session.timezone,
-    ]
-    for name, value in session.role_settings.items():
-        values += (name, value)
-    return values
+    )
+    role_settings = [text.encode() for pair in session.role_settings.items() for text in pair]
+    return [*(text.encode() for text in texts), role_settings]
 
 
 async def _fetch(connection: Connection, statement: Statement) -> ResultRow:

@@ -1,6 +1,8 @@
 """Who is asking: from the ``Authorization`` header to a database role and its claims."""
 
 import json
+import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,8 @@ from local_stack.auth.tokens import (
     TokenVerifier,
 )
 from local_stack.rest.errors import IdentityError
+
+_KNOWN_TOKENS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class IdentityResolver:
         self._verifier = verifier
         self._anon_role = anon_role
         self._anonymous = self._identity({})
+        self._known: OrderedDict[str, tuple[int, Identity]] = OrderedDict()
+        self._generation = verifier.generation
 
     def resolve(self, authorization: str | None) -> Identity:
         """Return who is asking.
@@ -57,10 +63,25 @@ class IdentityResolver:
             raise _refusal("PGRST301", "Empty JWT is sent in Authorization header")
         if token.startswith("sb_"):
             return self._of_api_key(token)
+        if self._generation is not self._verifier.generation:
+            self._known.clear()
+            self._generation = self._verifier.generation
+        known = self._known.get(token)
+        if known is not None and known[0] > int(time.time()):
+            return known[1]
         try:
-            return self._identity(self._verifier.verify(token))
+            claims = self._verifier.verify(token)
         except TokenError as error:
             raise _explained(error, token) from error
+        identity = self._identity(claims)
+        self._remember(token, round(claims["exp"]), identity)
+        return identity
+
+    def _remember(self, token: str, expires_s: int, identity: Identity) -> None:
+        """Keep what a token stands for until the second in which it expires."""
+        self._known[token] = expires_s, identity
+        if len(self._known) > _KNOWN_TOKENS:
+            self._known.popitem(last=False)
 
     def _of_api_key(self, value: str) -> Identity:
         claims = self._verifier.claims_of_api_key(value)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from local_stack.rest.errors import RequestError
+from local_stack.rest.remembered import remembered
 from local_stack.rest.scanner import ParseError, Scanner
 from local_stack.rest.syntax import (
     Condition,
@@ -49,6 +50,7 @@ def has_condition(text: str) -> bool:
     return True
 
 
+@remembered
 def parse_tree_path(key: str) -> tuple[EmbedPath, Field]:
     """Split ``relation.column->json`` into the embed path and the field.
 

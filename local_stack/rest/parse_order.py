@@ -1,9 +1,11 @@
 """Grammar of ``order``."""
 
+from local_stack.rest.remembered import remembered
 from local_stack.rest.scanner import ParseError, Scanner
 from local_stack.rest.syntax import Direction, Field, Nulls, OrderTerm
 
 
+@remembered
 def parse_order(text: str) -> tuple[OrderTerm, ...]:
     """Parse an ``order`` parameter.
 

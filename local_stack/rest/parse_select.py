@@ -1,6 +1,7 @@
 """Grammar of ``select``, ``columns`` and ``on_conflict``."""
 
 from local_stack.rest.errors import RequestError, not_implemented
+from local_stack.rest.remembered import remembered
 from local_stack.rest.scanner import ParseError, Scanner
 from local_stack.rest.syntax import Field, SelectEmbed, SelectField, SelectItem
 
@@ -8,6 +9,7 @@ MAX_DEPTH = 20
 _AGGREGATES = ("count", "sum", "avg", "max", "min")
 
 
+@remembered
 def parse_select(text: str) -> tuple[SelectItem, ...]:
     """Parse a ``select`` parameter into its tree.
 

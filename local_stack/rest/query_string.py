@@ -1,6 +1,6 @@
 """From a raw query string to a ``Query``: sorts parameters into select, filters, order, windows."""
 
-from urllib.parse import quote_plus, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from local_stack.rest.parse_filter import has_condition, parse_filter, parse_logic, parse_tree_path
 from local_stack.rest.parse_order import parse_order
@@ -71,7 +71,7 @@ def parse_query(raw: str, *, is_function_read: bool) -> Query:
         columns=parse_columns(columns, "columns") if columns is not None else None,
         on_conflict=parse_columns(conflict, "on_conflict") if conflict is not None else None,
         arguments=tuple(arguments),
-        canonical="&".join(f"{quote_plus(k)}={quote_plus(v)}" for k, v in sorted(pairs)),
+        pairs=tuple(pairs),
     )
 
 

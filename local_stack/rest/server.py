@@ -165,6 +165,7 @@ class RestServer:
             path=http.path,
             timezone=request.preferences.timezone or cache.default_timezone,
             read_only=isinstance(plan, ReadPlan) or (isinstance(plan, CallPlan) and plan.read_only),
+            may_prepare=isinstance(plan, CallPlan) and not plan.read_only,
             role_settings=cache.role_settings.get(identity.role, {}),
         )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote_plus
 
 Conjunction = Literal["and", "or"]
 Quantifier = Literal["any", "all"]
@@ -115,4 +116,9 @@ class Query:
     columns: tuple[str, ...] | None
     on_conflict: tuple[str, ...] | None
     arguments: tuple[tuple[str, str], ...]
-    canonical: str
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def canonical(self) -> str:
+        """The parameters sorted and encoded, as `Content-Location` shows them."""
+        return "&".join(f"{quote_plus(k)}={quote_plus(v)}" for k, v in sorted(self.pairs))

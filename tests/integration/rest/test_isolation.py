@@ -36,6 +36,7 @@ create function public.state() returns json language sql volatile as $$
             select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
         'channels', (select count(*) from pg_listening_channels()),
         'cursors', (select count(*) from pg_cursors where is_holdable),
+        'statements', (select count(*) from pg_prepared_statements where from_sql),
         'secrets', (select coalesce(json_agg(s.id order by s.id), '[]') from public.secrets s))
 $$;
 create function public.soil(how text, fail bool default false) returns text
@@ -97,6 +98,7 @@ LEFT_BEHIND = (
     "select pg_advisory_lock(7)",
     "listen somewhere",
     "declare kept cursor with hold for select 1",
+    "prepare kept as select 1",
     "select 1 / 0",
     "set transaction_isolation = 'serializable'",
 )
@@ -152,6 +154,7 @@ async def expect_own_state(client, rest, role, sub, tag):
         "locks": 0,
         "channels": 0,
         "cursors": 0,
+        "statements": 0,
         "secrets": own.get(sub, []),
     }
     assert seen["zone"] != "Asia/Tokyo"
