@@ -21,6 +21,7 @@ from crm_service.database import Database, create_http_client, create_wire
 from crm_service.dependencies import Services
 from crm_service.events.doorbell import Doorbell
 from crm_service.events.routes import router as events
+from crm_service.fast_path import FastPath
 from crm_service.history.routes import router as history
 from crm_service.imports.routes import router as imports
 from crm_service.invoices.routes import router as invoices
@@ -127,6 +128,7 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Add the layers, from the innermost to the outermost."""
+    app.add_middleware(FastPath)
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_body_bytes,

@@ -15,6 +15,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crm_service.fast_path import ROUTE_KEY
 from crm_service.metrics import Metrics
 from crm_service.problems import PROBLEM_HEADER, internal_problem
 
@@ -122,6 +123,8 @@ def _log_request(scope: Scope, status: int | None, duration_ms: float) -> None:
 
 def route_template(scope: Scope) -> str:
     """Return the path with names instead of values, since paths hold ids of customers."""
+    if ROUTE_KEY in scope:
+        return str(scope[ROUTE_KEY])
     if "route" not in scope:
         return "unmatched"
     names = {str(value): name for name, value in scope.get("path_params", {}).items()}

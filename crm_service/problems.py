@@ -93,9 +93,9 @@ def render_problem(error: ServiceError, request_id: str) -> ProblemResponse:
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Make every error of the application a problem; bugs are caught by the middleware."""
-    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(HTTPException, on_http_exception)
 
 
 def internal_problem(request_id: str) -> ProblemResponse:
@@ -106,7 +106,8 @@ def internal_problem(request_id: str) -> ProblemResponse:
     return render_problem(error, request_id)
 
 
-def _on_service_error(request: Request, error: Exception) -> ProblemResponse:
+def on_service_error(request: Request, error: Exception) -> ProblemResponse:
+    """Answer a request that was refused or failed."""
     assert isinstance(error, ServiceError)  # noqa: S101 - registered for this class only
     if isinstance(error, UpstreamError):
         logger.warning("database call failed", extra={"code": error.code})
@@ -121,7 +122,8 @@ def _on_validation_error(request: Request, error: Exception) -> ProblemResponse:
     return render_problem(refusal, request.state.request_id)
 
 
-def _on_http_exception(request: Request, error: Exception) -> ProblemResponse:
+def on_http_exception(request: Request, error: Exception) -> ProblemResponse:
+    """Answer a request that the framework refused."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     phrase = HTTPStatus(error.status_code).phrase
     fallback = (f"http-{error.status_code}", phrase, phrase)

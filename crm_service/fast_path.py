@@ -1,0 +1,238 @@
+"""Pure ASGI middleware: serve good requests of plain JSON routes without the framework's overhead.
+
+FastAPI looks for the route in a list, twice, and works out at every request which values its
+functions want. Here both are worked out once per route, from the same route objects. Only what is
+plainly good is served: any doubt, such as a value that does not fit, hands the request to FastAPI
+as if nothing had happened, so that refusals, documentation and rare features stay its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from fastapi import FastAPI
+from fastapi.exceptions import ResponseValidationError
+from fastapi.routing import iter_route_contexts
+from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from crm_service.errors import ServiceError
+from crm_service.fast_values import Body, Handler, Source, UnfitError, compile_handler
+from crm_service.problems import on_http_exception, on_service_error
+
+ROUTE_KEY = "crm_service.route"
+"""Where the scope has the route of a request served here, such as ``/v1/jobs/{job_id}``."""
+
+_JSON = b"application/json"
+_NO_QUERY = QueryParams()
+
+
+@dataclass(frozen=True, slots=True)
+class FastRoute:
+    """A route that can be served here.
+
+    Attributes:
+        path: With the names of its values, such as ``/v1/customers/{customer_id}``.
+        segments: Of the path; None stands for a value.
+        names: Of the values, in their order.
+        handler: Calls the route's function and those it depends on.
+        render: Checks and renders what the function returned.
+        status: Of the answer, unless the function says another.
+    """
+
+    path: str
+    segments: tuple[str | None, ...]
+    names: tuple[str, ...]
+    handler: Handler
+    render: Callable[[Any], bytes]
+    status: int
+
+    def match(self, segments: list[str]) -> dict[str, str] | None:
+        """Return the values of a path with as many segments; None if it is not of this route."""
+        values = []
+        for own, given in zip(self.segments, segments, strict=True):
+            if own is None:
+                if not given:
+                    return None
+                values.append(given)
+            elif own != given:
+                return None
+        return dict(zip(self.names, values, strict=True))
+
+
+RouteTable: TypeAlias = Mapping[tuple[str, int], list[FastRoute]]
+
+
+@dataclass(slots=True)
+class _Replay:
+    """A body that was read, to be read again."""
+
+    receive: Receive
+    body: bytes
+    given: bool = field(default=False)
+
+    async def __call__(self) -> Message:
+        if self.given:
+            return await self.receive()
+        self.given = True
+        return {"type": "http.request", "body": self.body, "more_body": False}
+
+
+class FastPath:
+    """The innermost middleware; ``app`` gets whatever is not served here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._routes: RouteTable | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or scope.get("root_path") or self._overridden(scope):
+            await self._app(scope, receive, send)
+            return
+        if self._routes is None:
+            self._routes = find_fast_routes(scope["app"])
+        found = _find(self._routes, scope["method"], scope["path"])
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        route, values = found
+        answer: ASGIApp
+        try:
+            if route.handler.reads_body:
+                receive = _Replay(receive, await _read(receive))
+            answer = await self._answer(route, values, scope, receive)
+        except ServiceError as error:
+            answer = on_service_error(Request(scope), error)
+        except HTTPException as error:
+            answer = on_http_exception(Request(scope), error)
+        await answer(scope, receive, send)
+
+    async def _answer(
+        self, route: FastRoute, values: dict[str, str], scope: Scope, receive: Receive
+    ) -> ASGIApp:
+        """Return what sends the answer: the answer, or FastAPI if the request is not plain."""
+        handler = route.handler
+        scope["path_params"] = values
+        request = Request(scope, receive)
+        body = receive.body if isinstance(receive, _Replay) else b""
+        try:
+            arguments = handler.read(_source(request, handler, body))
+        except UnfitError:
+            del scope["path_params"]
+            return self._app
+        scope[ROUTE_KEY] = route.path
+        response = Response()
+        result = await handler.call(arguments, request, response)
+        if isinstance(result, Response):
+            return result
+        response.status_code = route.status
+        response.body = route.render(result)
+        response.raw_headers = [
+            (b"content-length", str(len(response.body)).encode()),
+            (b"content-type", _JSON),
+            *(header for header in response.raw_headers if header[0] != b"content-length"),
+        ]
+        return response
+
+    @staticmethod
+    def _overridden(scope: Scope) -> bool:
+        return bool(scope["app"].dependency_overrides)
+
+
+def find_fast_routes(app: FastAPI) -> RouteTable:
+    """Return the routes of an application that can be served here, in their order."""
+    table: dict[tuple[str, int], list[FastRoute]] = {}
+    for context in iter_route_contexts(app.routes):
+        route = _fast_route(context)
+        if route is None:
+            continue
+        for method in context.methods or ():
+            table.setdefault((method, len(route.segments)), []).append(route)
+    return table
+
+
+def _fast_route(context: Any) -> FastRoute | None:
+    """Return what is served here of a route; None if it needs FastAPI."""
+    path, model = context.path_format, getattr(context, "response_field", None)
+    if path is None or model is None or not _is_plain(context):
+        return None
+    handler = compile_handler(context.dependant)
+    if handler is None:
+        return None
+    parts = path.split("/")
+    names = tuple(part[1:-1] for part in parts if part.startswith("{"))
+    segments = tuple(None if part.startswith("{") else part for part in parts)
+    return FastRoute(path, segments, names, handler, _renderer(model), context.status_code or 200)
+
+
+def _is_plain(context: Any) -> bool:
+    """Tell whether the answer is the whole model as JSON, below a path without patterns."""
+    usual_class = type(context.response_class).__name__ == "DefaultPlaceholder"
+    has_options = (
+        context.response_model_include
+        or context.response_model_exclude
+        or context.response_model_exclude_unset
+        or context.response_model_exclude_defaults
+        or context.response_model_exclude_none
+        or not context.response_model_by_alias
+    )
+    segments = context.path_format.split("/")
+    whole = all("{" not in part or part.startswith("{") for part in segments)
+    convertors: Mapping[str, Any] = context.param_convertors
+    text_only = all(type(each).__name__ == "StringConvertor" for each in convertors.values())
+    with_body = context.status_code in {None, 200, 201}
+    return usual_class and not has_options and whole and text_only and with_body
+
+
+def _renderer(model: Any) -> Callable[[Any], bytes]:
+    def render(result: Any) -> bytes:
+        value, errors = model.validate(result, {}, loc=("response",))
+        if errors:
+            raise ResponseValidationError(errors)
+        return bytes(model.serialize_json(value))
+
+    return render
+
+
+def _find(table: RouteTable, method: str, path: str) -> tuple[FastRoute, dict[str, str]] | None:
+    segments = path.split("/")
+    for route in table.get((method, len(segments)), ()):
+        values = route.match(segments)
+        if values is not None:
+            return route, values
+    return None
+
+
+def _source(request: Request, handler: Handler, body: bytes) -> Source:
+    scope = request.scope
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name in handler.header_names:
+            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    query = request.query_params if scope["query_string"] else _NO_QUERY
+    return Source(scope["path_params"], query, headers, Body(body, _content_type(scope)))
+
+
+def _content_type(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            return bytes(value).partition(b";")[0].strip().lower()
+    return b""
+
+
+async def _read(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400)
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+__all__ = ["ROUTE_KEY", "FastPath", "FastRoute", "find_fast_routes"]

@@ -1,0 +1,259 @@
+"""What a route's functions want, worked out once: which values of a request, in which order.
+
+Read from the descriptions that FastAPI makes of its routes (``Dependant`` and ``ModelField``), and
+checked by the same validators. What is not understood here is left to FastAPI as a whole.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args, get_origin
+
+from fastapi import params
+from fastapi.dependencies.models import Dependant
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+_JSON = b"application/json"
+# Values that cannot be changed by whom they are given to, so that one can be given to all.
+_CONSTANTS = (type(None), str, int, float, bool)
+_MISSING = object()
+
+Place: TypeAlias = Literal["path", "query", "header", "body"]
+
+
+class UnfitError(Exception):
+    """The request does not plainly fit; FastAPI says what is wrong, if anything is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body as received, and its media type in lower case."""
+
+    content: bytes
+    media_type: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The parts of a request that values are read from; header names are lower case."""
+
+    path: Mapping[str, str]
+    query: QueryParams
+    headers: Mapping[str, str]
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """One value of the request."""
+
+    name: str
+    key: str
+    place: Place
+    required: bool
+    default: Any
+    validate: Callable[..., tuple[Any, list[Any]]]
+    repeated: bool = False
+
+    def read(self, source: Source) -> Any:
+        """Return the validated value, or the default.
+
+        Raises:
+            UnfitError: It is missing or wrong.
+        """
+        if self.place == "body":
+            given: Any = _json_of(source.body)
+        elif self.repeated:
+            given = [
+                value for name, value in source.query.multi_items() if name == self.key
+            ] or _MISSING
+        else:
+            given = _place_of(source, self.place).get(self.key, _MISSING)
+        if given is _MISSING:
+            if self.required:
+                raise UnfitError
+            return self.default
+        value, errors = self.validate(given, {}, loc=(self.place, self.key))
+        if errors:
+            raise UnfitError
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One function to call: the places of its arguments."""
+
+    call: Callable[..., Any]
+    parameters: tuple[_Parameter, ...]
+    results: tuple[tuple[str, int], ...]
+    request_names: tuple[str, ...]
+    response_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """The functions of a route, in the order in which they are called; the last is the route's.
+
+    Attributes:
+        steps: The functions.
+        header_names: Headers that are read, in lower case.
+        reads_body: Whether one of the values is the body.
+    """
+
+    steps: tuple[_Step, ...]
+    header_names: frozenset[bytes]
+    reads_body: bool
+
+    def read(self, source: Source) -> list[dict[str, Any]]:
+        """Return the values of each function by name, before any of them is called.
+
+        Raises:
+            UnfitError: One is missing or wrong.
+        """
+        return [{each.name: each.read(source) for each in step.parameters} for step in self.steps]
+
+    async def call(
+        self, arguments: list[dict[str, Any]], request: Request, response: Response
+    ) -> Any:
+        """Call the functions, each with the results of those it depends on."""
+        results: list[Any] = []
+        for step, values in zip(self.steps, arguments, strict=True):
+            for name, index in step.results:
+                values[name] = results[index]
+            for name in step.request_names:
+                values[name] = request
+            if step.response_name is not None:
+                values[step.response_name] = response
+            results.append(await step.call(**values))
+        return results[-1]
+
+
+@dataclass(slots=True)
+class _Compiler:
+    steps: list[_Step] = field(default_factory=list)
+    known: dict[Any, int] = field(default_factory=dict)
+
+    def add(self, dependant: Dependant) -> int:
+        """Add a function behind those it depends on; return its place.
+
+        Raises:
+            UnfitError: It needs something that only FastAPI does.
+        """
+        call = dependant.call
+        if call is None or not _is_plain(dependant):
+            raise UnfitError
+        if call in self.known:
+            return self.known[call]
+        results = [(each.name, self.add(each)) for each in dependant.dependencies]
+        step = _Step(
+            call=call,
+            parameters=_parameters(dependant),
+            results=tuple((name, index) for name, index in results if name is not None),
+            request_names=tuple(
+                name
+                for name in (dependant.request_param_name, dependant.http_connection_param_name)
+                if name is not None
+            ),
+            response_name=dependant.response_param_name,
+        )
+        self.steps.append(step)
+        self.known[call] = len(self.steps) - 1
+        return self.known[call]
+
+
+def compile_handler(dependant: Dependant) -> Handler | None:
+    """Work out how to call a route; None if only FastAPI can."""
+    compiler = _Compiler()
+    try:
+        compiler.add(dependant)
+    except UnfitError:
+        return None
+    parameters = [each for step in compiler.steps for each in step.parameters]
+    bodies = [each for each in parameters if each.place == "body"]
+    if len(bodies) > 1:
+        return None
+    headers = frozenset(each.key.encode() for each in parameters if each.place == "header")
+    return Handler(tuple(compiler.steps), headers, bool(bodies))
+
+
+def _is_plain(dependant: Dependant) -> bool:
+    """Tell whether a function is a coroutine that asks for nothing special."""
+    call: Any = dependant.call
+    special = (
+        dependant.cookie_params
+        or dependant.websocket_param_name
+        or dependant.background_tasks_param_name
+        or dependant.security_scopes_param_name
+        or getattr(dependant, "concurrency", None)
+        or not dependant.use_cache
+    )
+    own = call if inspect.isroutine(call) else getattr(call, "__call__", None)  # noqa: B004
+    return not special and inspect.iscoroutinefunction(own)
+
+
+def _parameters(dependant: Dependant) -> tuple[_Parameter, ...]:
+    places: list[tuple[Place, list[Any]]] = [
+        ("path", dependant.path_params),
+        ("query", dependant.query_params),
+        ("header", dependant.header_params),
+        ("body", dependant.body_params),
+    ]
+    return tuple(_parameter(each, place) for place, fields in places for each in fields)
+
+
+def _parameter(model_field: Any, place: Place) -> _Parameter:
+    """Describe one value.
+
+    Raises:
+        UnfitError: It is not one plain value under one name.
+    """
+    info = model_field.field_info
+    required = bool(info.is_required())
+    default = None if required else model_field.default
+    renamed = info.validation_alias not in {None, model_field.alias}
+    embedded = place == "body" and (bool(info.embed) or not _is_json_body(info))
+    if renamed or embedded or info.validate_default or type(default) not in _CONSTANTS:
+        raise UnfitError
+    repeated = place == "query" and _is_list(info.annotation)
+    if place in {"query", "header"} and not (repeated or _is_single(info.annotation)):
+        raise UnfitError
+    key = model_field.alias.lower() if place == "header" else model_field.alias
+    validate = model_field.validate
+    return _Parameter(model_field.name, key, place, required, default, validate, repeated)
+
+
+def _is_json_body(info: Any) -> bool:
+    return isinstance(info, params.Body) and not isinstance(info, params.Form)
+
+
+def _is_list(annotation: Any) -> bool:
+    """Tell whether an annotation is ``list[…]`` of single values, or that or None."""
+    options = [each for each in (get_args(annotation) or ()) if each is not type(None)]
+    option = options[0] if len(options) == 1 and get_origin(annotation) is not list else annotation
+    items = get_args(option)
+    return get_origin(option) is list and len(items) == 1 and _is_single(items[0])
+
+
+def _is_single(annotation: Any) -> bool:
+    """Tell whether an annotation is of one value: no list, no model, nothing nested."""
+    text = str(annotation)
+    nested = any(name in text for name in ("list", "List", "set", "Set", "tuple", "Sequence"))
+    return not nested and not hasattr(annotation, "model_fields")
+
+
+def _json_of(body: Body) -> Any:
+    if body.media_type != _JSON or not body.content:
+        raise UnfitError
+    try:
+        return json.loads(body.content)
+    except (ValueError, RecursionError) as error:
+        raise UnfitError from error
+
+
+def _place_of(source: Source, place: Place) -> Mapping[str, str]:
+    if place == "path":
+        return source.path
+    return source.query if place == "query" else source.headers
