@@ -67,9 +67,7 @@ class _Parameter:
         if self.place == "body":
             given: Any = _json_of(source.body)
         elif self.repeated:
-            given = [
-                value for name, value in source.query.multi_items() if name == self.key
-            ] or _MISSING
+            given = source.query.getlist(self.key) or _MISSING
         else:
             given = _place_of(source, self.place).get(self.key, _MISSING)
         if given is _MISSING:
