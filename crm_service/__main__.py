@@ -44,6 +44,8 @@ def main() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        # The caller's address is neither used nor logged.
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
     # Uvicorn raises Ctrl-C again after it has shut down in order.

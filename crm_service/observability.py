@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_service.fast_path import ROUTE_KEY
@@ -22,8 +22,11 @@ from crm_service.problems import PROBLEM_HEADER, internal_problem
 logger = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-Id"
+_REQUEST_ID_NAME = REQUEST_ID_HEADER.lower().encode()
+_PROBLEM_NAME = PROBLEM_HEADER.lower().encode()
 _ACCEPTABLE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 _request_id: ContextVar[str | None] = ContextVar("crm_request_id", default=None)
+_ENCODER = json.JSONEncoder(default=str)
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -94,11 +97,15 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID_HEADER] = self._id
-            self._replayed = "Idempotency-Replayed" in headers
-            self._merged = "X-Merged-Fields" in headers
-            self._problem = headers.get(PROBLEM_HEADER)
+            headers = message["headers"]
+            for name, value in headers:
+                if name == b"idempotency-replayed":
+                    self._replayed = True
+                elif name == b"x-merged-fields":
+                    self._merged = True
+                elif name == _PROBLEM_NAME:
+                    self._problem = value.decode("latin-1")
+            headers.append((_REQUEST_ID_NAME, self._id.encode("latin-1")))
         await self._send(message)
 
 
@@ -150,7 +157,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             entry["error"] = record.exc_info[0].__name__
             entry["trace"] = _places(record.exc_info[2])
-        return json.dumps(entry, default=str)
+        return _ENCODER.encode(entry)
 
 
 def _places(trace: TracebackType | None) -> list[str]:
@@ -168,5 +175,7 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Nobody prints these; finding them out at every line costs as much as the line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in _TALKATIVE_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)

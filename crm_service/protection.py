@@ -1,18 +1,19 @@
 """Pure ASGI middleware that adds security headers to every answer."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-site",
-}
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-site"),
+)
 # The documentation page loads scripts and styles; everything else is data.
 _DOCUMENTATION = ("/docs", "/openapi.json")
-_DATA = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
-_STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
+_DATA = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+# Customers' data is not for shared or disk caches.
+_NO_STORE = (b"cache-control", b"no-store")
+_STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 class SecurityHeaders:
@@ -25,7 +26,7 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
         self._app = app
-        self._https_only = https_only
+        self._always = [*_ALWAYS, *([_STRICT_TRANSPORT] if https_only else [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -35,17 +36,14 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._protect(MutableHeaders(scope=message), scope["path"])
+                self._protect(message["headers"], scope["path"])
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
-    def _protect(self, headers: MutableHeaders, path: str) -> None:
-        headers.update(_ALWAYS)
+    def _protect(self, headers: list[tuple[bytes, bytes]], path: str) -> None:
+        headers += self._always
         if not path.startswith(_DOCUMENTATION):
-            headers.update(_DATA)
-        if path.startswith("/v1/"):
-            # Customers' data is not for shared or disk caches.
-            headers.setdefault("Cache-Control", "no-store")
-        if self._https_only:
-            headers["Strict-Transport-Security"] = _STRICT_TRANSPORT
+            headers.append(_DATA)
+        if path.startswith("/v1/") and not any(name == b"cache-control" for name, _ in headers):
+            headers.append(_NO_STORE)
