@@ -1,6 +1,9 @@
 """Measure crm_service with everything on this machine: service, stack, PostgreSQL and generator.
 
 Run: python -m benchmarks.service [--only PART …] [--out FILE]
+
+`memory` takes minutes and runs only when it is named. With `--out`, parts that were not run keep
+the figures they have in the file.
 """
 
 from __future__ import annotations
@@ -11,16 +14,20 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from benchmarks.service.dashboard import dashboard
 from benchmarks.service.load import flat_out, paced
+from benchmarks.service.memory import memory
 from benchmarks.service.overhead import overhead
+from benchmarks.service.rows import bulk, csv_import
 from benchmarks.service.world import World, running_world
 
-PARTS = ("overhead", "paced", "flat_out")
+PARTS = ("overhead", "paced", "flat_out", "csv_import", "bulk", "dashboard", "memory")
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -30,29 +37,35 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _part(name: str, world: World, options: argparse.Namespace) -> dict[str, Any]:
-    if name == "overhead":
-        return await overhead(world, options.rounds)
-    if name == "paced":
-        return await paced(world, options.seconds, options.offered)
-    return await flat_out(world, options.seconds)
+    parts: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+        "overhead": lambda: overhead(world, options.rounds),
+        "paced": lambda: paced(world, options.seconds, options.offered),
+        "flat_out": lambda: flat_out(world, options.seconds),
+        "csv_import": lambda: csv_import(world),
+        "bulk": lambda: bulk(world),
+        "dashboard": lambda: dashboard(world),
+        "memory": lambda: memory(world),
+    }
+    load_before = os.getloadavg()[0]
+    return {"load_average_before": round(load_before, 2), **await parts[name]()}
 
 
 def main() -> int:
     """Measure, print, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS[:-1]))
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load")
     parser.add_argument("--rounds", type=int, default=300, help="of the overhead")
     parser.add_argument("--offered", type=float, default=550.0, help="requests/s of the paced load")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    load_before = os.getloadavg()[0]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(measure(options))
+    kept = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     result = {
+        **kept,
         "command": "python -m benchmarks.service",
         "machine": {"cpus": len(os.sched_getaffinity(0)), "python": platform.python_version()},
-        "load_average_before": round(load_before, 2),
         **found,
     }
     text = json.dumps(result, indent=2)

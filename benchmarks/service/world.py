@@ -137,7 +137,7 @@ async def _service(env: dict[str, str]) -> AsyncIterator[tuple[str, int]]:
         "CRM_PORT": "0",
         "CRM_ENVIRONMENT": "development",
         # One generator sends for everybody as fast as it can; people do not.
-        "CRM_RATE_LIMIT": "none",
+        "CRM_RATE_LIMIT": "1000000/minute",
     }
     process = await asyncio.create_subprocess_exec(
         *command,
