@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
 import sys
@@ -27,13 +28,21 @@ from benchmarks.service.overhead import overhead
 from benchmarks.service.rows import bulk, csv_import
 from benchmarks.service.world import World, running_world
 
+_log = logging.getLogger("benchmarks.service")
 PARTS = ("overhead", "paced", "flat_out", "csv_import", "bulk", "dashboard", "memory")
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Start everything and run the chosen parts."""
+    """Start everything and run the chosen parts; one that fails does not cost the others."""
+    found = {}
     async with running_world() as world:
-        return {name: await _part(name, world, options) for name in options.only}
+        for name in options.only:
+            try:
+                found[name] = await _part(name, world, options)
+            except Exception as error:  # noqa: BLE001 - told, and the other parts count
+                _log.exception("%s failed", name)
+                found[name] = {"failed": type(error).__name__}
+    return found
 
 
 async def _part(name: str, world: World, options: argparse.Namespace) -> dict[str, Any]:
@@ -72,7 +81,7 @@ def main() -> int:
     print(text)
     if options.out:
         options.out.write_text(text + "\n", encoding="utf-8")
-    return 0
+    return int(any("failed" in part for part in found.values()))
 
 
 if __name__ == "__main__":
