@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.faults.correspondent import Correspondent
 from tests.faults.matrix import DOORBELLS, Fault, faults_for
 from tests.faults.oracle import Rows, read_as_user, stored_rows
 from tests.faults.proxy import FaultProxy
@@ -39,13 +40,14 @@ class Campaign:
         short: Leave out faults that take long or disturb other users of the stack.
         device_count: 2 adds a device in memory that signs in with tokens of seconds.
         writer_count: Members of staff who write at once.
+        has_writer: The first device's customer writes messages all the time.
         on_progress: Told after each fault.
     """
 
     def __init__(
         self, account: Any, other: Any, proxy: FaultProxy, folder: Path, *, seed: int,
         doorbells: str, faults: Sequence[Fault] | None = None, short: bool = True,
-        device_count: int = 1, writer_count: int = 2,
+        device_count: int = 1, writer_count: int = 2, has_writer: bool = False,
         on_progress: Callable[[Counters], None] = lambda _counters: None,
     ) -> None:  # fmt: skip
         self.counters = Counters()
@@ -66,6 +68,12 @@ class Campaign:
         if device_count > 1:
             self._world.tokens = ShortTokens(account, TOKEN_LIFE_S)
             self._add_device(None, tokens_of(self._world.tokens))
+        self._customer = (
+            Correspondent(self._world.devices[0], account, self._random, self.counters)
+            if has_writer
+            else None
+        )
+        self._writing_messages: asyncio.Task[None] | None = None
 
     def _add_device(self, store: Path | None, auth: Any) -> None:
         witness = Witness(str(self._account.customer_id), self.counters, self._world.tampered)
@@ -90,12 +98,14 @@ class Campaign:
         ]
         tasks.append(asyncio.create_task(self._watch(), name="watch"))
         try:
+            self._let_the_customer_write()
             await self._disturb(fault_count, tasks[:-1])
             await asyncio.gather(*tasks[:-1])
             self.seconds = time.monotonic() - started_s
             await self._judge()
             await self._judge_store()
         finally:
+            await self._stop_the_customer()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -116,6 +126,7 @@ class Campaign:
                 await self._staff.stop(self._writer_count)
                 await self._judge()
                 self._staff.go_on()
+                self._let_the_customer_write()
             self._on_progress(counters)
 
     async def _one_fault(self) -> None:
@@ -144,13 +155,26 @@ class Campaign:
                     freshness.look(device.portal)
             await asyncio.sleep(0.05)
 
+    def _let_the_customer_write(self) -> None:
+        if self._customer is not None:
+            self._writing_messages = asyncio.create_task(self._customer.run(), name="customer")
+
+    async def _stop_the_customer(self) -> None:
+        task, self._writing_messages = self._writing_messages, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
     # Judgement.
 
     async def _judge(self) -> None:
         """With staff at rest and the network healed, every device must come to the truth."""
         self._world.heal()
         self.counters.judgements += 1
+        await self._stop_the_customer()
         self._world.each_portal(lambda portal: portal.resume())
+        if self._customer is not None:
+            await self._customer.judge(STUCK_AFTER_S)
         for device in self._world.devices:
             await self._judge_device(device)
         self.counters.leaked += self._proxy.leak_count

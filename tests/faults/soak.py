@@ -91,7 +91,7 @@ async def campaign(
         async with FaultProxy(stack.api_url) as proxy:
             run = Campaign(
                 account, other, proxy, Path(folder), seed=seed, doorbells=name, short=False,
-                device_count=DEVICES, writer_count=WRITERS, on_progress=show,
+                device_count=DEVICES, writer_count=WRITERS, has_writer=True, on_progress=show,
             )  # fmt: skip
             counters = await run.run(fault_count=fault_count, write_count=write_count)
     database.terminate()  # PostgreSQL may have been restarted under it
@@ -109,6 +109,8 @@ def summary(counters: Counters, seed: int, seconds: float) -> dict[str, Any]:
         "faults": counters.faults,
         "changes_written": counters.writes,
         "changes_seen": counters.changes_seen,
+        "customer_writes": counters.customer_writes,
+        "customer_writes_refused": counters.refused_writes,
         "writer_overlaps_per_s": round(counters.overlaps / seconds, 1),
         "judgements": counters.judgements,
         **{name: getattr(counters, name) for name in WRONGS},

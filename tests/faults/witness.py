@@ -27,6 +27,8 @@ class Counters:
     faults: int = 0
     writes: int = 0
     overlaps: int = 0
+    customer_writes: int = 0
+    refused_writes: int = 0
     judgements: int = 0
     resyncs: int = 0
     by_fault: dict[str, int] = field(default_factory=dict)
@@ -84,6 +86,8 @@ class Witness:
 
     def _judge(self, change: Change[Any]) -> None:
         counters = self.counters
+        if change.source == "local":
+            return  # shown before the database has said anything
         counters.changes_seen += 1
         owner = change.record.id if change.table == "customers" else change.record.customer_id
         if str(owner) != self.customer_id:
