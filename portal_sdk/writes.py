@@ -21,6 +21,7 @@ from portal_sdk.errors import (
     WriteTimeoutError,
 )
 from portal_sdk.models import PortalModel
+from portal_sdk.types import Row
 
 RecordT_co = TypeVar("RecordT_co", bound=PortalModel, covariant=True)
 CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
@@ -60,6 +61,11 @@ class PendingWrite(Generic[RecordT_co]):
     def row_id(self) -> str:
         """Id of the row it is about; made here for a new row."""
         return self._entry.write.row_id
+
+    @property
+    def values(self) -> Row:
+        """What was to be written, by column (a copy); a refused write is not shown elsewhere."""
+        return dict(self._entry.write.values)
 
     @property
     def state(self) -> WriteState:

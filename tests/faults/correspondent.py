@@ -57,7 +57,7 @@ class Correspondent:
             counters.stuck += 1
             counters.details.append(f"in the outbox: {[write.state for write in portal.outbox]}")
         for write in portal.outbox.refused:
-            self._refused.add(int(write.record.body.rpartition(" ")[2]))
+            self._refused.add(int(str(write.values["body"]).rpartition(" ")[2]))
             portal.outbox.discard(write)
         await self._count()
 

@@ -66,6 +66,8 @@ class Device:
         """Start the program."""
         key = self._account.stack.keys.publishable
         portal = Portal(self._url, key, auth=self._auth, store=self.store, config=self._config)
+        if self.store is None:
+            self.witness.forget()  # a first snapshot is a starting point and tells no changes
         await portal.__aenter__()
         self.witness.follow(portal)
         self.portal = portal

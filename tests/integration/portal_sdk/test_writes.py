@@ -207,6 +207,7 @@ async def test_a_refusal_blocks_nothing_and_is_reported(account: Any) -> None:
         sent = await portal.messages.send("goes through")
         await sent.synced()
         await eventually(lambda: heard == [refused])
+        assert (refused.record, refused.values["reason"]) == (None, "no points")
         portal.outbox.discard(refused)
         assert len(portal.outbox) == 0
         with pytest.raises(WriteDiscardedError):
