@@ -89,6 +89,7 @@ class OutboxMachine:
             "refuse": self._refuse,
             "wait": self._wait,
             "settle_if_seen": self._settle_if_seen,
+            "settle_if_made": self._settle_if_made,
             "settle": self._settle,
             "requeue": self._requeue,
             "discard_unsent": self._discard_unsent,
@@ -223,7 +224,7 @@ class OutboxMachine:
                 )
         is_repetition = entry.was_sent and entry.sent_version == sent.sent_version
         self._put(sent, is_saved=not is_repetition)
-        self._effects.append(SendWrite(sent))
+        self._effects.append(SendWrite(sent, is_repetition=entry.was_sent))
 
     def _acknowledge(self, entry: Entry, event: WriteApplied, now: float) -> None:
         self._note_success(entry)
@@ -316,6 +317,11 @@ class OutboxMachine:
     def _settle_if_seen(self, entry: Entry, event: RowSeen, now: float) -> None:
         version = event.version
         if version is None or version >= (entry.acked_version or 0):
+            self._settle(entry, event, now)
+
+    def _settle_if_made(self, entry: Entry, event: RowSeen, now: float) -> None:
+        """OUT-14: the row that it makes is there, so it took effect."""
+        if entry.write.makes_row and event.version is not None:
             self._settle(entry, event, now)
 
     def _settle(self, entry: Entry, _event: object, _now: float) -> None:

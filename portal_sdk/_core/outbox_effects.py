@@ -25,9 +25,13 @@ class ForgetEntry:
 
 @dataclass(frozen=True, slots=True)
 class SendWrite:
-    """Send it; exactly one outcome must be told."""
+    """Send it; exactly one outcome must be told.
+
+    A repetition is a write that left before, and nobody knows what became of it (OUT-14).
+    """
 
     entry: Entry
+    is_repetition: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ OUTBOX_TABLE: Table[WriteState] = {
         WriteRefused: _ignore(_W.REFUSED, "OUT-6"),
         WriteFailed: _ignore(_W.REFUSED, "OUT-6"),
         MergeDecided: _ignore(_W.REFUSED, "OUT-13"),
-        RowSeen: _ignore(_W.REFUSED, "OUT-8"),
+        RowSeen: _rule("settle_if_made", "OUT-14", _W.REFUSED, _W.SYNCED),
         RowMissing: _ignore(_W.REFUSED, "OUT-8"),
         RetryAsked: _rule("requeue", "OUT-7", _W.QUEUED),
         DiscardAsked: _rule("discard", "OUT-12", _W.DISCARDED),

@@ -228,7 +228,7 @@ class OutboxRunner:
             self._note_store_error(error)
 
     def _send(self, effect: do.SendWrite) -> None:
-        self._start(self._run_send(effect.entry), "write")
+        self._start(self._run_send(effect.entry, effect.is_repetition), "write")
 
     def _look(self, effect: do.LookForRow) -> None:
         self._start(self._run_look(effect.entry), "look")
@@ -248,7 +248,7 @@ class OutboxRunner:
 
     # Work.
 
-    async def _run_send(self, entry: Entry) -> None:
+    async def _run_send(self, entry: Entry, is_repetition: bool) -> None:
         self.fail_point("sending")
         api = self._api
         outcome: WriteEvent
@@ -256,7 +256,8 @@ class OutboxRunner:
             if api is None:
                 return
             async with asyncio.timeout(self._config.request_timeout_s):
-                outcome = await api.send(entry, token=self._host.access_token())
+                token = self._host.access_token()
+                outcome = await api.send(entry, token=token, is_repetition=is_repetition)
         except PortalError as error:
             outcome = WriteFailed(entry.write.write_id, error)
         except TimeoutError:

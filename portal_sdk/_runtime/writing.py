@@ -17,12 +17,14 @@ from portal_sdk._runtime.http import HttpApi
 from portal_sdk.errors import (
     AuthError,
     ConflictError,
+    NoCustomerError,
     ProtocolError,
     RestError,
 )
 from portal_sdk.types import Row
 
 DUPLICATE = "23505"
+NOT_SEEN = "The customer who wrote this is not linked to this user now; the write waits"
 
 
 class WriteApi:
@@ -31,11 +33,12 @@ class WriteApi:
     def __init__(self, http: HttpApi) -> None:
         self._http = http
 
-    async def send(self, entry: Entry, *, token: str) -> WriteEvent:
+    async def send(self, entry: Entry, *, token: str, is_repetition: bool = False) -> WriteEvent:
         """Send one write, or send it once more, and return what became of it.
 
         A repetition is recognised by the row id (insert, call) or by the row version and the
-        idempotency key in the feed (patch): OUT-2 to OUT-4.
+        idempotency key in the feed (patch): OUT-2 to OUT-4. Of a repetition that is refused, it
+        is found out first whether the sending before it took effect: OUT-14.
 
         Raises:
             PortalError: Nothing is known about the outcome.
@@ -48,6 +51,8 @@ class WriteApi:
         except RestError as error:
             if error.retryable:
                 return WriteFailed(write.write_id, error)
+            if is_repetition and (earlier := await self._find_earlier(write, error, token)):
+                return earlier
             return WriteRefused(write.write_id, error)
         except (AuthError, ProtocolError) as error:
             return WriteFailed(write.write_id, error)
@@ -96,6 +101,8 @@ class WriteApi:
         write = entry.write
         row = await self._read(write, token)
         if row is None:
+            if not await self._sees_customer(write, token):
+                return WriteFailed(write.write_id, NoCustomerError(NOT_SEEN))
             return WriteStale(write.write_id, None)
         if write.kind is WriteKind.MARK:
             is_marked = all(row.get(column) is not None for column in write.values)
@@ -106,6 +113,25 @@ class WriteApi:
         is_same = write.kind is WriteKind.MARK or row.get("version") == entry.sent_version
         # Nobody else changed it, and still it may not be written in its present state.
         return WriteStale(write.write_id, None if is_same else row)
+
+    async def _find_earlier(
+        self, write: Write, error: RestError, token: str
+    ) -> WriteApplied | WriteFailed | None:
+        """Return what is known of an earlier sending; None if it had no effect."""
+        row = await self._read(write, token) if write.makes_row else None
+        if row is not None or await self._is_in_feed(write, token):
+            return WriteApplied(write.write_id, row)
+        if not await self._sees_customer(write, token):
+            return WriteFailed(write.write_id, error)  # whoever sees nothing knows nothing
+        return None
+
+    async def _sees_customer(self, write: Write, token: str) -> bool:
+        """Return whether the caller is the customer who wrote it, at this moment."""
+        customer_id = write.scope.partition(":")[2]
+        params = {"id": f"eq.{customer_id}", "select": "id", "limit": "1"}
+        return bool(
+            await self._http.request("GET", "/rest/v1/customers", params=params, token=token)
+        )
 
     async def _read(self, write: Write, token: str) -> Row | None:
         params = {"id": f"eq.{write.row_id}", "limit": "1"}

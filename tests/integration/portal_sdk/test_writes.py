@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from portal_sdk import (
     WriteRefusedError,
     WriteTimeoutError,
 )
+from portal_sdk._core.outbox_table import WriteApplied, WriteFailed, WriteRefused
 from tests.support.waiting import eventually
 
 
@@ -195,6 +197,30 @@ async def test_another_persons_change_of_the_same_column_is_a_conflict(account: 
         portal.outbox.retry(mine)
         assert portal.customer.phone == "again mine"
         await mine.synced()
+
+
+@pytest.mark.spec("OUT-14")
+async def test_a_repetition_that_is_refused_is_looked_for_first(account: Any) -> None:
+    """In effect, answer lost, access lost: unknown. Access back: in effect. Never "refused"."""
+    link = "update customers set portal_user_id = $2 where id = $1"
+    customer_id, user_id = account.customer_id, account.user_id
+    async with account.portal() as portal:
+        await portal.ready()
+        entry = (await portal.messages.send("once"))._entry
+        await eventually(lambda: len(portal.outbox) == 0)
+        api, token = portal._desk.runner._api, portal._core.token or ""
+        assert api is not None
+        portal.pause()
+        await account.database.execute(link, customer_id, None)
+        outcome = await api.send(entry, token=token, is_repetition=True)
+        assert isinstance(outcome, WriteFailed)
+        await account.database.execute(link, customer_id, user_id)
+        outcome = await api.send(entry, token=token, is_repetition=True)
+        assert isinstance(outcome, WriteApplied)
+        values = {**entry.write.values, "id": str(uuid.uuid4()), "body": "x" * 10_001}
+        write = replace(entry.write, values=values, row_id=values["id"], write_id=str(uuid.uuid4()))
+        outcome = await api.send(replace(entry, write=write), token=token, is_repetition=True)
+        assert isinstance(outcome, WriteRefused)
 
 
 async def test_a_refusal_blocks_nothing_and_is_reported(account: Any) -> None:

@@ -103,8 +103,8 @@ class World:
                     self.stored[entry.write.write_id] = render_entry(entry)
                 case do.ForgetEntry(write_id):
                     self.stored.pop(write_id, None)
-                case do.SendWrite(entry):
-                    self.fly(entry)
+                case do.SendWrite(entry, is_repetition):
+                    self.fly(entry, is_repetition=is_repetition)
                 case do.LookForRow(entry):
                     if entry.write.row_id not in self.feed.tables[entry.write.table]:
                         self.tell(ev.RowMissing(entry.write.write_id))
@@ -116,8 +116,9 @@ class World:
     def tell(self, event: Any) -> None:
         self.perform(self.machine.handle(event, self.now))
 
-    def fly(self, entry: Entry) -> None:
-        work = WriteApi(StepHttp()).send(entry, token="t")  # type: ignore[arg-type]
+    def fly(self, entry: Entry, *, is_repetition: bool) -> None:
+        api = WriteApi(StepHttp())  # type: ignore[arg-type]
+        work = api.send(entry, token="t", is_repetition=is_repetition)
         self.step(Flight(entry, work, Ask(HttpRequest("GET", "/"))), None)
 
     def step(self, flight: Flight, answer: Any) -> None:

@@ -118,6 +118,34 @@ def test_a_patch_is_repeated_for_the_same_version_with_the_same_body() -> None:
     assert (second.sent_version, second.sent_body) == (4, {"preferences": {"a": 1, "b": 2}})
 
 
+@pytest.mark.spec("OUT-14")
+def test_a_repetition_is_sent_as_one_also_after_a_restart() -> None:
+    """Whoever sends it must look for the effect of the sending before."""
+    box, again = Box(), Box(is_allowed=False)
+    box.submit(insert())
+    box.tell(ev.WriteFailed("w1", ConnectError("lost")))
+    box.advance(60)
+    assert [order.is_repetition for order in box.of(do.SendWrite)] == [False, True]
+    again.orders += again.machine.load([box.of(do.SaveEntry)[-1].entry])
+    again.orders += again.machine.allow(is_allowed=True, now=0.0)
+    assert [order.is_repetition for order in again.of(do.SendWrite)] == [True]
+
+
+@pytest.mark.spec("OUT-14")
+def test_a_refused_row_that_is_there_ends_the_refusal() -> None:
+    """A row that a refused write is about, but does not make, ends nothing."""
+    box = Box()
+    box.submit(insert(), patch())
+    box.tell(ev.WriteRefused("w1", ConnectError("no")))
+    box.tell(ev.WriteStale("p1", None))
+    refused = [write_id for write_id in ("w1", "p1") if box.state(write_id) == "refused"]
+    assert refused == ["w1", "p1"]
+    for entry in list(box.machine.entries.values()):
+        box.see(entry.key, {"id": entry.write.row_id, "version": 1})
+    assert list(box.machine.entries) == ["p1"]
+    assert box.of(do.ReportState)[-1].entry.state == "synced"
+
+
 @pytest.mark.spec("OUT-4")
 def test_other_columns_merge_and_the_same_column_conflicts() -> None:
     """Three-way: base, theirs, mine."""
