@@ -51,7 +51,12 @@ class Correspondent:
         assert portal is not None
         try:
             await eventually(
-                lambda: all(write.state is WriteState.REFUSED for write in portal.outbox), within_s
+                lambda: (
+                    # Before anybody is signed in nobody knows whose writes are in the store.
+                    portal.status.state == "live"
+                    and all(write.state is WriteState.REFUSED for write in portal.outbox)
+                ),
+                within_s,
             )
         except AssertionError:
             counters.stuck += 1

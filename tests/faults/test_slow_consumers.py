@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import types
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tests.faults.world import CONFIG
 from tests.support.waiting import eventually, never
 
 BLOCKED_S = 60.0
+STEP_S = 0.9
 
 
 @pytest.mark.soak
@@ -43,11 +45,12 @@ async def test_a_callback_that_blocks_for_a_minute_or_raises_harms_only_itself(
             portal.on_change(lambda change, titles=titles: titles.append(change.record.title))
         wanted = []
         try:
-            for number in range(int(BLOCKED_S)):
+            for number in range(math.ceil(BLOCKED_S / STEP_S)):
                 await customer.rename_job(jobs[number % 3], str(number))
                 wanted.append(str(number))
                 await never(
-                    lambda: any(portal.status.state != "live" for portal in portals.values()), 0.9
+                    lambda: any(portal.status.state != "live" for portal in portals.values()),
+                    STEP_S,
                 )
             for titles in seen.values():
                 await eventually(lambda titles=titles: titles == wanted)
