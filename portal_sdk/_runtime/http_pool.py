@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -30,13 +32,39 @@ AGENT = "portal-sdk-py"
 
 
 class _SharedSession:
-    """The session of one event loop, for as long as any portal uses it."""
+    """The session of one event loop, for as long as any portal uses it.
+
+    After a request that was not answered no idle connection is used again: when a network is
+    swapped, all of them lead nowhere, and each would cost a time-out of its own.
+    """
 
     def __init__(self) -> None:
         self.user_count = 0
         self._session: aiohttp.ClientSession | None = None
+        self._request_counts: dict[aiohttp.ClientSession, int] = {}
 
-    def get(self) -> aiohttp.ClientSession:
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Give the session for one request, and look at how it ends."""
+        session = self._get()
+        counts = self._request_counts
+        counts[session] = counts.get(session, 0) + 1
+        try:
+            yield session
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise  # nobody was reached: it says nothing about connections that are open
+        except (aiohttp.ClientError, OSError, asyncio.CancelledError):
+            if self._session is session:
+                self._session = None  # requests under way still end on it
+            raise
+        finally:
+            counts[session] -= 1
+            if counts[session] == 0:
+                del counts[session]
+                if self._session is not session:
+                    await session.close()
+
+    def _get(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: a portal has few requests under way, and must not wait for others.
@@ -89,7 +117,7 @@ class PooledHttp:
             raise PortalClosedError("The portal is closed")
         try:
             url = URL(self._base_url + request.target, encoded=True)
-            async with self._shared.get().request(
+            async with self._shared.lend() as session, session.request(
                 request.method, url, data=request.content or None,
                 headers={**self._headers, **request.headers}, timeout=self._timeout,
                 allow_redirects=False, proxy=self._proxy,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,3 +116,33 @@ async def test_one_hung_path_is_found_as_well(customer: Any, proxy: FaultProxy, 
         customer.stack.faults.reset()
         for portal in portals.values():
             await shows_the_truth(portal, customer)
+
+
+@pytest.mark.soak
+async def test_a_network_that_is_swapped_under_the_portals_costs_one_time_out(
+    customer: Any, proxy: FaultProxy
+) -> None:
+    """Every connection is half-open for good, also the idle ones that wait to be used again."""
+    config = replace(CONFIG, request_timeout_s=3.0)
+    async with portals_of_each_kind(customer, proxy.url, config) as portals:
+        for number in range(5):  # several connections in the pool
+            await customer.add_job(f"before {number}")
+        for portal in portals.values():
+            await shows_the_truth(portal, customer)
+        proxy.strand_all()
+        swapped_at = time.monotonic()
+        await customer.add_job("after")
+        took_s = {}
+        for name, portal in portals.items():
+            await eventually(
+                lambda portal=portal: (
+                    portal.status.state == "live" and any(j.title == "after" for j in portal.jobs)
+                ),
+                60,
+                message=name,
+            )
+            took_s[name] = round(time.monotonic() - swapped_at, 2)
+        note("F1: every connection half-open, seconds until live with the news", took_s)
+        detected_s = config.heartbeat_interval_s + config.heartbeat_timeout_s
+        allowed_s = detected_s + config.request_timeout_s + config.backoff_cap_s + BACK_S
+        assert max(took_s.values()) <= allowed_s, took_s
