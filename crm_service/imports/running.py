@@ -1,8 +1,10 @@
-"""Run an import: batches of lines, each row reported on, nothing twice."""
+"""Run an import: batches of lines, some at once, each row reported on, nothing twice."""
 
+import asyncio
 import csv
-from collections.abc import AsyncIterator, Iterator
-from typing import Literal
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -15,6 +17,11 @@ from crm_service.errors import InvalidRequestError
 from crm_service.imports.rows import Line, Plan, read_lines
 
 _BATCH = 500
+# While the database writes some batches, the next one is read and checked. More at once would only
+# take turns, and connections, from other staff.
+_AT_ONCE = 3
+# After as many lines, requests of others get their turn.
+_BREATH = 50
 MAX_ROWS = 50_000
 MAX_REPORTED = 1_000
 
@@ -60,34 +67,114 @@ async def run_import(
         InvalidRequestError: The quoting is broken, or there are too many lines.
     """
     report = ImportReport(dry_run=dry_run)
-    batch: list[Line] = []
+    running = _Running()
     try:
-        for line in read_lines(text, header, plan):
-            report.read += 1
-            if report.read > MAX_ROWS:
-                raise _broken(f"has more than {MAX_ROWS} lines; split it")
-            if isinstance(line, int):
-                _fail(report, line, "", "invalid-line", "It has another number of cells.")
-                continue
-            batch.append(line)
-            if len(batch) == _BATCH:
-                await _write(writer, batch, report)
-                batch.clear()
+        async for part, lines in _batches(text, header, plan, report):
+            while running.is_full or running.touches(lines):
+                _add(report, await running.next())
                 yield report
-    except csv.Error as error:
-        raise _broken(f"is not CSV behind line {report.read + 1}: {error}") from error
-    await _write(writer, batch, report)
-    yield report
+            running.start(_write(writer, lines, part), lines)
+        while running:
+            _add(report, await running.next())
+            yield report
+    except Exception as error:
+        # What was read before is written, as if it had been one batch at a time.
+        await running.finish()
+        if isinstance(error, csv.Error):
+            raise _broken(f"is not CSV behind line {report.read + 1}: {error}") from error
+        raise
+    finally:
+        await running.cancel()
 
 
-async def _write(writer: Writer, lines: list[Line], report: ImportReport) -> None:
+async def _batches(
+    text: Iterator[str], header: list[str], plan: Plan, report: ImportReport
+) -> AsyncIterator[tuple[ImportReport, list[Line]]]:
+    """Yield batches of lines, each with the report on those that cannot even be tried.
+
+    Raises:
+        csv.Error: The quoting is broken.
+        InvalidRequestError: There are too many lines.
+    """
+    lines: list[Line] = []
+    part = ImportReport(dry_run=report.dry_run)
+    for line in read_lines(text, header, plan):
+        report.read += 1
+        if report.read > MAX_ROWS:
+            raise _broken(f"has more than {MAX_ROWS} lines; split it")
+        if report.read % _BREATH == 0:
+            await asyncio.sleep(0)
+        if isinstance(line, int):
+            _fail(part, line, "", "invalid-line", "It has another number of cells.")
+            continue
+        lines.append(line)
+        if len(lines) == _BATCH:
+            yield part, lines
+            lines = []
+            part = ImportReport(dry_run=report.dry_run)
+    yield part, lines
+
+
+class _Running:
+    """Batches that are being written; their results are taken in the order of the file."""
+
+    def __init__(self) -> None:
+        self._tasks: deque[tuple[asyncio.Task[ImportReport], frozenset[str]]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next batch has to wait."""
+        return len(self._tasks) >= _AT_ONCE
+
+    def touches(self, lines: list[Line]) -> bool:
+        """Tell whether a row of these lines is being written: then the later line must win."""
+        rows = _row_ids(lines)
+        return any(not rows.isdisjoint(written) for _, written in self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, ImportReport], lines: list[Line]) -> None:
+        task = asyncio.create_task(work, name="crm-import-batch")
+        self._tasks.append((task, _row_ids(lines)))
+
+    async def next(self) -> ImportReport:
+        """Return the report on the oldest batch."""
+        task, _ = self._tasks.popleft()
+        return await task
+
+    async def finish(self) -> None:
+        """Wait for what is being written, whatever comes of it."""
+        await asyncio.gather(*(task for task, _ in self._tasks), return_exceptions=True)
+
+    async def cancel(self) -> None:
+        """Leave nothing running."""
+        for task, _ in self._tasks:
+            task.cancel()
+        await self.finish()
+
+
+def _row_ids(lines: list[Line]) -> frozenset[str]:
+    return frozenset(str(item.get(kind.key)) for line in lines for kind, item in line.items)
+
+
+def _add(report: ImportReport, part: ImportReport) -> None:
+    """Add the report on a batch to that on the file."""
+    for name in ("created", "updated", "unchanged", "failed"):
+        setattr(report, name, getattr(report, name) + getattr(part, name))
+    report.problems += part.problems[: MAX_REPORTED - len(report.problems)]
+
+
+async def _write(writer: Writer, lines: list[Line], report: ImportReport) -> ImportReport:
     """Write the rows of some lines, table after table; a line fails as a whole."""
     outcome: dict[int, Literal["created", "updated", "unchanged"]] = {}
     alive = {line.number: line for line in lines}
     for place in range(max((len(line.items) for line in lines), default=0)):
         rows = []
         numbers = []
-        for line in list(alive.values()):
+        for count, line in enumerate(list(alive.values()), start=1):
+            if count % _BREATH == 0:
+                await asyncio.sleep(0)
             kind, item = line.items[place]
             row = read_row(kind, 0, item, writer.caller.subject.user_id, UUID(int=0))
             if isinstance(row, RowResult):
@@ -106,6 +193,7 @@ async def _write(writer: Writer, lines: list[Line], report: ImportReport) -> Non
     for number in alive:
         status = outcome.get(number, "unchanged")
         setattr(report, status, getattr(report, status) + 1)
+    return report
 
 
 def _refuse(report: ImportReport, alive: dict[int, Line], line: Line, result: RowResult) -> None:
