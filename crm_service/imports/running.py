@@ -69,7 +69,7 @@ async def run_import(
     report = ImportReport(dry_run=dry_run)
     running = _Running()
     try:
-        async for part, lines in _batches(text, header, plan, report):
+        async for part, lines in _batches(text, header, plan, dry_run=dry_run):
             while running.is_full or running.touches(lines):
                 _add(report, await running.next())
                 yield report
@@ -77,41 +77,43 @@ async def run_import(
         while running:
             _add(report, await running.next())
             yield report
-    except Exception as error:
+    except Exception:
         # What was read before is written, as if it had been one batch at a time.
         await running.finish()
-        if isinstance(error, csv.Error):
-            raise _broken(f"is not CSV behind line {report.read + 1}: {error}") from error
         raise
     finally:
         await running.cancel()
 
 
 async def _batches(
-    text: Iterator[str], header: list[str], plan: Plan, report: ImportReport
+    text: Iterator[str], header: list[str], plan: Plan, *, dry_run: bool
 ) -> AsyncIterator[tuple[ImportReport, list[Line]]]:
     """Yield batches of lines, each with the report on those that cannot even be tried.
 
     Raises:
-        csv.Error: The quoting is broken.
-        InvalidRequestError: There are too many lines.
+        InvalidRequestError: The quoting is broken, or there are too many lines.
     """
+    read = 0
     lines: list[Line] = []
-    part = ImportReport(dry_run=report.dry_run)
-    for line in read_lines(text, header, plan):
-        report.read += 1
-        if report.read > MAX_ROWS:
-            raise _broken(f"has more than {MAX_ROWS} lines; split it")
-        if report.read % _BREATH == 0:
-            await asyncio.sleep(0)
-        if isinstance(line, int):
-            _fail(part, line, "", "invalid-line", "It has another number of cells.")
-            continue
-        lines.append(line)
-        if len(lines) == _BATCH:
-            yield part, lines
-            lines = []
-            part = ImportReport(dry_run=report.dry_run)
+    part = ImportReport(dry_run=dry_run)
+    try:
+        for line in read_lines(text, header, plan):
+            read += 1
+            part.read += 1
+            if read > MAX_ROWS:
+                raise _broken(f"has more than {MAX_ROWS} lines; split it")
+            if read % _BREATH == 0:
+                await asyncio.sleep(0)
+            if isinstance(line, int):
+                _fail(part, line, "", "invalid-line", "It has another number of cells.")
+                continue
+            lines.append(line)
+            if len(lines) == _BATCH:
+                yield part, lines
+                lines = []
+                part = ImportReport(dry_run=dry_run)
+    except csv.Error as error:
+        raise _broken(f"is not CSV behind line {read + 1}: {error}") from error
     yield part, lines
 
 
@@ -160,7 +162,7 @@ def _row_ids(lines: list[Line]) -> frozenset[str]:
 
 def _add(report: ImportReport, part: ImportReport) -> None:
     """Add the report on a batch to that on the file."""
-    for name in ("created", "updated", "unchanged", "failed"):
+    for name in ("read", "created", "updated", "unchanged", "failed"):
         setattr(report, name, getattr(report, name) + getattr(part, name))
     report.problems += part.problems[: MAX_REPORTED - len(report.problems)]
 

@@ -79,6 +79,7 @@ async def test_three_batches_are_written_at_once_and_reported_in_order():
     await database.let_go(4)
     reports = await task
     assert [report.created for report in reports] == [500, 1000, 1500, 2000, 2000]
+    assert [report.read for report in reports] == [500, 1001, 1501, 2001, 2002]
     assert [problem.line for problem in reports[-1].problems] == [702, 2003]
     assert sorted(name for call in database.calls for name in call) == sorted(
         f"P{n}" for n in range(2000)
