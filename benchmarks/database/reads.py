@@ -114,7 +114,7 @@ async def measure_rpcs(db: Connection) -> dict[str, dict[str, float]]:
     assert head is not None
     calls = {
         "portal_pull of 10 changes": (
-            f"select portal_pull('{SCOPE}', '{head['epoch']}', {head['n'] - 10}, 10)"
+            f"select portal_pull('{SCOPE}', '{head['epoch']}', '{head['n'] - 10}', '10')"
         ),
         "portal_head": f"select portal_head('{SCOPE}')",
         "portal_snapshot": f"select portal_snapshot('{SCOPE}')",

@@ -15,7 +15,8 @@ A = customer_id(1)
 SCOPE = f"customer:{A}"
 JOB = "d0000000-0000-4000-8000-000000000801"  # completed
 HUGE = "repeat('x', 10 * 1024 * 1024)"
-EPOCH = f"(select epoch from sync_scopes where scope = '{SCOPE}')"
+EPOCH = f"(private.scope_head('{SCOPE}')).epoch::text"
+PULL = f"select portal_pull('{SCOPE}', {EPOCH}"
 WRITTEN = ("customers", "jobs", "invoices", "messages", "loyalty_transactions", "sync_changes")
 
 
@@ -45,20 +46,28 @@ BAD = {
     "scope: somebody else's": Bad(
         "customer_b", f"select portal_head('{SCOPE}')", "42501", "no such scope for this caller"
     ),
-    "cursor: negative": Bad(
-        "customer_a", f"select portal_pull('{SCOPE}', {EPOCH}, -1)", "22023", "malformed cursor"
+    "cursor: negative": Bad("customer_a", f"{PULL}, '-1')", "22023", "malformed cursor"),
+    "cursor: null": Bad("customer_a", f"{PULL}, null)", "22023", "malformed cursor"),
+    "cursor: no number": Bad("customer_a", f"{PULL}, 'ten')", "22023", "malformed cursor"),
+    "cursor: a fraction": Bad("customer_a", f"{PULL}, '1.5')", "22023", "malformed cursor"),
+    "cursor: beyond bigint": Bad("customer_a", f"{PULL}, '1e30')", "22023", "malformed cursor"),
+    "cursor: 40 digits": Bad(
+        "customer_a", f"{PULL}, repeat('9', 40))", "22023", "malformed cursor"
     ),
-    "cursor: null": Bad(
-        "customer_a", f"select portal_pull('{SCOPE}', {EPOCH}, null)", "22023", "malformed cursor"
+    "epoch: no uuid": Bad(
+        "customer_a", f"select portal_pull('{SCOPE}', 'x', '0')", "22023", "malformed cursor"
     ),
-    "limit: 0": Bad(
-        "customer_a", f"select portal_pull('{SCOPE}', {EPOCH}, 0, 0)", "22023", "malformed limit"
+    "epoch: null": Bad(
+        "customer_a", f"select portal_pull('{SCOPE}', null, '0')", "22023", "malformed cursor"
     ),
+    "epoch: 10 MB": Bad(
+        "customer_a", f"select portal_pull('{SCOPE}', {HUGE}, '0')", "22023", "malformed cursor"
+    ),
+    "limit: 0": Bad("customer_a", f"{PULL}, '0', '0')", "22023", "malformed limit"),
+    "limit: no number": Bad("customer_a", f"{PULL}, '0', 'all')", "22023", "malformed limit"),
+    "limit: null": Bad("customer_a", f"{PULL}, '0', null)", "22023", "malformed limit"),
     "limit: a thousand million": Bad(
-        "customer_a",
-        f"select portal_pull('{SCOPE}', {EPOCH}, 0, 1000000000)",
-        "22023",
-        "malformed limit",
+        "customer_a", f"{PULL}, '0', '1000000000')", "22023", "malformed limit"
     ),
     "points: negative": Bad(
         "customer_a", "select redeem_points(-5, 'x')", "23514", "points must be 1 or more"
@@ -92,6 +101,42 @@ BAD = {
         f"select to_jsonb(create_invoice({invoice()}, {item(unit_price_cents=-1)}))",
         "23514",
         "invoice_items.unit_price_cents is out of range",
+    ),
+    "price: a fraction": Bad(
+        "agent",
+        f"select to_jsonb(create_invoice({invoice()}, {item(unit_price_cents=1.5)}))",
+        "22023",
+        "malformed unit_price_cents",
+    ),
+    "quantity: a word": Bad(
+        "agent",
+        f"select to_jsonb(create_invoice({invoice()}, {item(quantity='ten')}))",
+        "22023",
+        "malformed quantity",
+    ),
+    "invoice: no uuid": Bad(
+        "agent",
+        f"select to_jsonb(create_invoice({invoice(job_id='x')}, {item()}))",
+        "22023",
+        "malformed job_id",
+    ),
+    "invoice: no day": Bad(
+        "agent",
+        f"select to_jsonb(create_invoice({invoice(due_on='2026-02-30')}, {item()}))",
+        "22023",
+        "malformed due_on",
+    ),
+    "invoice: no object": Bad(
+        "agent",
+        f"select to_jsonb(create_invoice('[]', {item()}))",
+        "22023",
+        "invoice must be a JSON object",
+    ),
+    "items: no list": Bad(
+        "agent",
+        f"select to_jsonb(create_invoice({invoice()}, '7'))",
+        "22023",
+        "items must be a JSON array",
     ),
     "items: unknown key": Bad(
         "agent",
@@ -188,14 +233,14 @@ BAD = {
         "customer_a", f"select restore_row('jobs', '{JOB}', 1)", "42501", "only staff may restore"
     ),
 }
-# What PostgreSQL itself refuses before any of our code runs has no hint.
+# A literal of SQL is parsed before any of our code runs; through the API a row is one JSON document,
+# and what is in it reaches our checks.
 PARSED = {
     "preferences: no JSON": (
         f"update customers set preferences = '{{bad' where id = '{A}'",
         "22P02",
     ),
-    "scope as uuid": ("select portal_pull('x', 'no-uuid', 0)", "22P02"),
-    "a cursor beyond bigint": (f"select portal_pull('{SCOPE}', {EPOCH}, 1e30)", "42883"),
+    "points: no number": ("select redeem_points('ten', 'x')", "22P02"),
 }
 
 
@@ -215,7 +260,7 @@ async def test_bad_input_is_named_explained_and_without_effect(db: Connection, n
     assert str(error).startswith(bad.message)
     assert len(str(error)) < 1000
     assert error.hint
-    assert error.detail or bad.sqlstate in {"22023", "42501"}
+    assert error.detail or bad.sqlstate == "42501"
     assert len(error.detail or "") < 500
     assert await count_all(db) == before
 
@@ -230,6 +275,15 @@ async def test_what_is_no_value_at_all_is_refused_by_the_parser(db: Connection, 
     assert await count_all(db) == before
 
 
-async def test_a_cursor_from_the_future_must_resync(db: Connection) -> None:
-    answer = await call(db, "customer_a", f"select portal_pull('{SCOPE}', {EPOCH}, 999999)")
+async def test_a_cursor_from_the_future_is_named_and_must_resync(db: Connection) -> None:
+    """An error would leave a portal stuck that outlived a restore; the answer tells it the way."""
+    before = await count_all(db)
+    answer = await call(db, "customer_a", f"{PULL}, '999999')")
     assert (answer["must_resync"], answer["reason"], answer["changes"]) == (True, "ahead", [])
+    problem = answer["problem"]
+    assert (problem["code"], problem["message"]) == ("22023", "the cursor is from the future")
+    assert problem["detail"].startswith(f"after_n: 999999, n: {answer['n']}, floor: 0, epoch: ")
+    assert problem["hint"].startswith("Take portal_snapshot")
+    assert await count_all(db) == before
+    fine = await call(db, "customer_a", f"{PULL}, '0')")
+    assert fine["problem"] is None

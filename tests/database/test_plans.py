@@ -18,7 +18,7 @@ from tests.support.personas import acting_as
 BIG = set(TABLES) - {"staff"}
 HELPERS = ("is_staff", "is_manager", "is_admin", "my_customer_id", "my_scope", "my_lead_ids")
 SCOPE = f"customer:{CUSTOMER}"
-EPOCH = f"(select epoch from sync_scopes where scope = '{SCOPE}')"
+EPOCH = f"(private.scope_head('{SCOPE}')).epoch::text"
 NEWEST = "order by created_at desc, id desc limit 51"
 OWN = f"customer_id = '{CUSTOMER}' and deleted_at is null"
 ROW = "'d0000000-0000-4000-8000-000000000020'"  # a requested job of customer 1: see the dataset
@@ -30,7 +30,7 @@ CURSOR = (
 PORTAL = {
     "head": f"select portal_head('{SCOPE}')",
     "snapshot": f"select portal_snapshot('{SCOPE}')",
-    "pull": f"select portal_pull('{SCOPE}', {EPOCH}, 5, 10)",
+    "pull": f"select portal_pull('{SCOPE}', {EPOCH}, '5', '10')",
     "own row": f"select * from customers where id = '{CUSTOMER}'",
     "own jobs": f"select * from jobs where {OWN} order by scheduled_start",
     "own invoices": f"select * from invoices where {OWN} and status <> 'draft'",

@@ -71,9 +71,9 @@ async def test_a_naive_sequence_instead_of_the_counter_is_found(empty_database: 
         )
         await mutate(
             connection,
-            "private.place_one(xid8, bigint)",
-            r"values \(change\.scope, head\.n,",
-            "values (change.scope, nextval('private.naive_n'),",
+            "private.flush_changes()",
+            r"values \(new\.scope, head\.n,",
+            "values (new.scope, nextval('private.naive_n'),",
         )
     finally:
         await connection.close()

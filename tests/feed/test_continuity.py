@@ -1,4 +1,4 @@
-"""When the log alone cannot be trusted: truncation, sleeping triggers, restores, deadlocks."""
+"""When the log alone cannot be trusted: truncation, sleeping triggers, deadlocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.feed.oracle import Connection, faults_of_feed
 from tests.feed.writers import add_customers
-from tests.support.cluster import Database, TestCluster
+from tests.support.cluster import Database
 from tests.support.personas import customer_id
 
 A = customer_id(1)
@@ -56,42 +56,6 @@ async def test_the_digest_notices_writes_past_sleeping_feed_triggers(
         assert changed == {table}
     finally:
         await db.close()
-
-
-async def test_after_a_restore_a_new_epoch_makes_every_cursor_resync(
-    cluster: TestCluster, database: Database
-) -> None:
-    """A cursor of the lost future would go on without notice; the epoch is what stops it."""
-    backup = f"{database.name}_backup"
-    admin = await asyncpg.connect(database.admin_url.rsplit("/", 1)[0] + "/template1")
-    try:
-        await admin.execute(f'create database "{backup}" template "{database.name}" owner postgres')
-        live = await asyncpg.connect(database.url)
-        await live.execute("update customers set phone = 'lost' where id = $1", A)
-        cursor = await live.fetchrow("select epoch, n from sync_scopes where scope = $1", SCOPE)
-        await live.close()
-        restored = await asyncpg.connect(cluster.url_as("postgres", backup))
-        try:
-            pull = "select portal_pull($1, $2, $3)"
-            assert cursor is not None
-            answer = json.loads(await restored.fetchval(pull, SCOPE, *cursor))
-            assert (answer["must_resync"], answer["reason"]) == (True, "ahead")
-            await restored.execute("update customers set phone = 'another' where id = $1", A)
-            answer = json.loads(await restored.fetchval(pull, SCOPE, *cursor))
-            assert not answer["must_resync"]  # n alone cannot tell the two histories apart
-            scopes = await restored.fetchval("select count(*) from sync_scopes")
-            assert await restored.fetchval("select private.new_sync_epoch()") == scopes
-            answer = json.loads(await restored.fetchval(pull, SCOPE, *cursor))
-            assert (answer["must_resync"], answer["reason"]) == (True, "epoch")
-            await restored.execute("update customers set phone = 'on' where id = $1", A)
-            fresh = await restored.fetchrow("select * from sync_scopes where scope = $1", SCOPE)
-            assert fresh is not None
-            assert fresh["n"] == fresh["floor"] + 1
-        finally:
-            await restored.close()
-    finally:
-        await admin.execute(f'drop database if exists "{backup}" with (force)')
-        await admin.close()
 
 
 async def retry_until_done(db: Connection, customers: list[str], dice: random.Random) -> int:

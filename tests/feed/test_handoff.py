@@ -84,7 +84,7 @@ async def test_an_unrelated_open_transaction_delays_nobody(empty_database: Datab
         await busy.execute("update customers set phone = '2' where id = $1", customers[1])
         scope = f"customer:{customers[1]}"
         text = await busy.fetchval(
-            "select portal_pull($1, (select epoch from sync_scopes where scope = $1), 2)", scope
+            "select portal_pull($1, (private.scope_head($1)).epoch::text, '2')", scope
         )
         assert [c.version for c in parse_changes(json.loads(text))] == [2]
         await transaction.rollback()

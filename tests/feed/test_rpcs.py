@@ -42,7 +42,13 @@ async def pull(
     db: Connection, epoch: str, after_n: int, limit: int | None = 500, who: str = "customer_a"
 ) -> dict[str, Any]:
     return await call(
-        db, who, "select portal_pull($1, $2, $3, $4)", SCOPE, uuid.UUID(epoch), after_n, limit
+        db,
+        who,
+        "select portal_pull($1, $2, $3, $4)",
+        SCOPE,
+        epoch,
+        str(after_n),
+        None if limit is None else str(limit),
     )
 
 
@@ -179,7 +185,7 @@ async def test_a_strangers_scope_is_refused(db: Connection) -> None:
         for sql in (
             "select portal_head($1)",
             "select portal_snapshot($1)",
-            "select portal_pull($1, gen_random_uuid(), 0)",
+            "select portal_pull($1, gen_random_uuid()::text, '0')",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="no such scope for this"):
                 await call(db, who, sql, SCOPE)

@@ -130,10 +130,10 @@ async def add_customers(connection: Connection, count: int) -> tuple[list[str], 
 async def pull_once(connection: Connection, scope: str, replica: Replica, limit: int) -> int:
     """Pull once from where the replica stands; return the head."""
     text = await connection.fetchval(
-        "select portal_pull($1, (select epoch from sync_scopes where scope = $1), $2, $3)",
+        "select portal_pull($1, (private.scope_head($1)).epoch::text, $2, $3)",
         scope,
-        replica.last,
-        limit,
+        str(replica.last),
+        str(limit),
     )
     answer = json.loads(text)
     if answer["must_resync"]:

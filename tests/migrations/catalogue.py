@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 OURS = "('public', 'private')"
+# For services alone: crm_service answers with words of its own for what these refuse.
+TERSE = (
+    "'bulk_write(text,jsonb,boolean,text)', 'dashboard(date,date,text)', "
+    "'delete_row(text,uuid,bigint)', 'private.claim_request()'"
+)
 
 RULES: Mapping[str, str] = {
     "tables without row level security": f"""
@@ -32,6 +37,16 @@ RULES: Mapping[str, str] = {
         join pg_namespace s on s.oid = p.pronamespace
         where s.nspname in {OURS}
         and not coalesce('search_path=""' = any (p.proconfig), false)""",
+    "refusals without SQLSTATE, detail or hint": f"""
+        select p.oid::regprocedure || ': ' || left(r.words[1], 60) from pg_proc p
+        join pg_namespace s on s.oid = p.pronamespace,
+            regexp_matches(
+                p.prosrc, 'raise exception ((?:''(?:[^'']|'''')*''|[^'';])*);', 'g'
+            ) as r (words)
+        where s.nspname in {OURS} and p.oid::regprocedure::text <> all (array[{TERSE}])
+        and (r.words[1] !~ 'errcode = ' or r.words[1] !~ 'hint = '
+            -- Whether somebody may do a thing is said by the message; there is no value to show.
+            or (r.words[1] !~ 'detail = ' and r.words[1] !~ 'insufficient_privilege'))""",
     "definer functions that the API exposes": """
         select p.oid::regprocedure::text from pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.prosecdef""",

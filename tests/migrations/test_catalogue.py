@@ -46,6 +46,10 @@ FAULTS = {
     "functions without a pinned, empty search_path": (
         "create function private.f() returns int language sql as 'select 1'"
     ),
+    "refusals without SQLSTATE, detail or hint": (
+        "create function private.f() returns void language plpgsql as $$ begin "
+        "raise exception 'no; %', 1 using errcode = '22023', hint = 'It''s a; hint.'; end $$"
+    ),
     "definer functions that the API exposes": (
         "create function public.f() returns int language sql security definer as 'select 1'"
     ),
