@@ -233,8 +233,8 @@ BAD = {
         "customer_a", f"select restore_row('jobs', '{JOB}', 1)", "42501", "only staff may restore"
     ),
 }
-# A literal of SQL is parsed before any of our code runs; through the API a row is one JSON document,
-# and what is in it reaches our checks.
+# A literal of SQL is parsed before any of our code runs. Through the API a row is one JSON
+# document, and what is in it reaches our checks.
 PARSED = {
     "preferences: no JSON": (
         f"update customers set preferences = '{{bad' where id = '{A}'",
