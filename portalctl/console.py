@@ -7,9 +7,11 @@ colour when NO_COLOR is set or TERM is "dumb".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from portalctl.exits import CommandError
@@ -23,6 +25,39 @@ def stdout() -> Console:
 def stderr() -> Console:
     """Return a console on standard error, for progress and messages."""
     return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def steps(what: str, *, lines: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+    """Show how far something long is: a bar on a terminal, one line per step elsewhere.
+
+    Args:
+        what: Before the bar.
+        lines: False: nothing elsewhere.
+
+    Yields:
+        To be called before each step with its name, its number from 1 and their count.
+    """
+    console = stderr()
+    if not console.is_terminal:
+
+        def write(name: str, number: int, count: int) -> None:
+            if lines:
+                console.print(f"… {number}/{count} {name}", style="dim", markup=False)
+
+        yield write
+        return
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+        *(TimeElapsedColumn(), TextColumn("{task.fields[name]}", style="dim", markup=False)),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None, name="")
+
+        def show(name: str, number: int, count: int) -> None:
+            progress.update(task, completed=number - 1, total=count, name=name)
+
+        yield show
 
 
 def write_json(value: Mapping[str, object]) -> None:

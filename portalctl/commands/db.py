@@ -15,7 +15,7 @@ from portalctl import console
 from portalctl.exits import CommandError, EnvironmentUnusableError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from local_stack.postgres.migrate import Migration, MigrationPlan
+    from local_stack.postgres.migrate import MigrationPlan
     from portalctl.database.push import Timeouts
     from portalctl.database.target import Target
 
@@ -140,15 +140,16 @@ async def _push(
                     "Give it a newer timestamp, or add --include-all.",
                 )
             return plan, False
-        plan = await driver.push(
-            target, migrations, timeouts, include_all=include_all, on_progress=_show_step
-        )
+        with console.steps("applying") as show:
+            plan = await driver.push(
+                target,
+                migrations,
+                timeouts,
+                include_all=include_all,
+                on_progress=lambda migration, number, count: show(migration.file, number, count),
+            )
         seeded = include_seed and await driver.seed(target, project / "supabase" / "seed.sql")
     return plan, seeded
-
-
-def _show_step(migration: Migration, number: int, count: int) -> None:
-    console.stderr().print(f"… {number}/{count} {migration.file}", style="dim", markup=False)
 
 
 def _summary(word: str, count: int, target: Target) -> str:

@@ -71,8 +71,11 @@ def check(
     folder = project_folder(project)
     target = None if files_only else choose(db_url, data)
     console.stderr().print("… building what the project says in a scratch server", style="dim")
-    with database_errors(target or Target("postgresql://localhost", "the scratch server")):
-        found = asyncio.run(checker.check(folder, target))
+    with (
+        database_errors(target or Target("postgresql://localhost", "the scratch server")),
+        console.steps("building", lines=False) as show,
+    ):
+        found = asyncio.run(checker.check(folder, target, show))
     if as_json:
         listed = [
             {**asdict(item.fact), "only_in": item.only_in, "missing_in": item.missing_in}
@@ -106,8 +109,11 @@ def bundle(
             f"{name!r} is no name for a migration.", "Use lower-case letters, digits and _."
         )
     folder = project_folder(project)
-    with database_errors(Target("postgresql://localhost", "the scratch server")):
-        written = asyncio.run(bundler.bundle(folder, name, datetime.now(UTC)))
+    with (
+        database_errors(Target("postgresql://localhost", "the scratch server")),
+        console.steps("building", lines=False) as show,
+    ):
+        written = asyncio.run(bundler.bundle(folder, name, datetime.now(UTC), show))
     if as_json:
         console.write_json({"file": str(written) if written else None})
     elif written is None:
@@ -150,8 +156,6 @@ async def _report(target: Target) -> list[Finding]:
     from portalctl.database.report import report as find  # noqa: PLC0415 - see commands/__init__
     from portalctl.database.target import connected  # noqa: PLC0415 - see commands/__init__
 
-    def show(table: str, number: int, count: int) -> None:
-        console.stderr().print(f"… {number}/{count} {table}", style="dim", markup=False)
-
     async with connected(target) as connection:
-        return await find(connection, show)
+        with console.steps("trying") as show:
+            return await find(connection, show)

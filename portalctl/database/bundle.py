@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from portalctl.database.scratch import Declared
+    from portalctl.database.scratch import Declared, Steps
     from portalctl.database.security import Fact
 
 _POLICY_NAME = re.compile(r'^"(?P<name>.*?)" (?:permissive|restrictive) for ', re.DOTALL)
@@ -77,7 +77,9 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-async def bundle(project: Path, name: str, now: datetime) -> Path | None:
+async def bundle(
+    project: Path, name: str, now: datetime, on_progress: Steps | None = None
+) -> Path | None:
     """Write a migration from the changed files and prove that it gives what they say.
 
     Returns:
@@ -87,7 +89,7 @@ async def bundle(project: Path, name: str, now: datetime) -> Path | None:
         CommandError: The migration would not give what the files say; nothing was left behind.
     """
     async with scratch_database() as url:
-        declared = await declare(url, project)
+        declared = await declare(url, project, on_progress)
         changed = changed_files(declared)
         if not changed:
             return None

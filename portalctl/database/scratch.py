@@ -18,8 +18,10 @@ from portalctl.database.security import STRIP, Fact, read_security
 from portalctl.exits import CommandError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    Steps = Callable[[str, int, int], None]
 
 NEWEST_MAJOR, OLDER_MAJOR = 18, 16
 _SINCE_MAINTAIN = 17
@@ -86,14 +88,23 @@ def policy_files(project: Path) -> list[Path]:
     return files
 
 
-async def declare(url: str, project: Path) -> Declared:
+async def declare(url: str, project: Path, on_progress: Steps | None = None) -> Declared:
     """Build both states in a scratch database; it ends in the one of the migrations.
+
+    Args:
+        url: The scratch database.
+        project: Folder with `supabase/` and `rls_policies/`.
+        on_progress: Called before each migration with its name, its number from 1 and their count.
 
     Raises:
         MigrationError: A migration failed.
         CommandError: A policy file failed; the message names it.
     """
-    await apply_migrations(url, project / "supabase" / "migrations")
+    await apply_migrations(
+        url,
+        project / "supabase" / "migrations",
+        on_progress=on_progress and (lambda m, number, count: on_progress(m.file, number, count)),
+    )
     connection = await asyncpg.connect(url)
     try:
         by_migrations = await read_security(connection)

@@ -6,7 +6,9 @@
 set lock_timeout = '2s';
 set statement_timeout = '60s';
 
-create or replace function private.place_pending(
+drop function private.place_pending(xid8, bigint);
+
+create function private.place_pending(
     tx xid8,
     from_seq bigint,
     out scopes text[],
@@ -15,6 +17,7 @@ create or replace function private.place_pending(
     out erased text[],
     out erased_ns bigint[],
     out removed_scopes text[],
+    out removed_tables text[],
     out removed_ids uuid[],
     out removed_ns bigint[]
 )
@@ -59,12 +62,15 @@ begin
         array_agg(p.scope) filter (where p.op = 'erase'),
         array_agg(p.n) filter (where p.op = 'erase'),
         array_agg(p.scope) filter (where p.op = 'remove'),
+        array_agg(p.table_name) filter (where p.op = 'remove'),
         array_agg(p.row_id) filter (where p.op = 'remove'),
         array_agg(p.n) filter (where p.op = 'remove')
-    into scopes, epochs, heads, erased, erased_ns, removed_scopes, removed_ids, removed_ns
+    into scopes, epochs, heads, erased, erased_ns, removed_scopes, removed_tables, removed_ids, removed_ns
     from placed as p;
 end;
 $$;
+comment on function private.place_pending(xid8, bigint) is 'Moves the pending changes of a transaction to the log with their numbers; says which scopes were touched, which were erased, and which rows left.';
+revoke execute on function private.place_pending(xid8, bigint) from public;
 
 create or replace function private.flush_changes()
 returns trigger
@@ -89,7 +95,7 @@ begin
             insert into public.sync_changes (scope, n, table_name, row_id, op, version, "row", request_id, committed_at)
             values (new.scope, head.n, new.table_name, new.row_id, new.op, new.version, new."row", private.request_id(), clock_timestamp());
             if new.op = 'remove' then
-                perform private.blank_removed(array[new.scope], array[new.row_id], array[head.n]);
+                perform private.blank_removed(array[new.scope], array[new.table_name], array[new.row_id], array[head.n]);
             end if;
             perform private.ring_scopes(array[new.scope], array[head.epoch], array[head.n]);
             return null;
@@ -100,7 +106,7 @@ begin
     end if;
     placed := private.place_pending(new.txid, new.first_seq);
     if placed.removed_ids is not null then
-        perform private.blank_removed(placed.removed_scopes, placed.removed_ids, placed.removed_ns);
+        perform private.blank_removed(placed.removed_scopes, placed.removed_tables, placed.removed_ids, placed.removed_ns);
     end if;
     if placed.erased is null then
         perform private.ring_scopes(placed.scopes, placed.epochs, placed.heads);

@@ -83,15 +83,19 @@ class World:
         """End every transaction, read to the end, compare, leave nothing behind."""
         for session in self.sessions:
             await session.db.close()
-        for place in range(len(self.scopes)):
-            await self.read(place, 500)
-        own = tuple(self.scopes)
-        # Only now: the log of this example is still there.
-        log = [f for f in await faults_of_feed(self.reader) if f.startswith(own)]
-        if not self._naive:
-            self.faults += log
-        await self.reader.execute("delete from customers where id = any($1)", self.cast.customers)
-        await self.reader.close()
+        try:
+            for place in range(len(self.scopes)):
+                await self.read(place, 500)
+            own = tuple(self.scopes)
+            # Only now: the log of this example is still there.
+            log = [f for f in await faults_of_feed(self.reader) if f.startswith(own)]
+            if not self._naive:
+                self.faults += log
+            await self.reader.execute(
+                "delete from customers where id = any($1)", self.cast.customers
+            )
+        finally:
+            await self.reader.close()
 
     def _may_wait(self, session: Session, wanted: set[str], *, flushes: bool) -> bool:
         """Tell whether somebody else's transaction is in the way of this statement."""
@@ -129,19 +133,19 @@ class World:
 
     async def constraints(self, place: int, *, immediate: bool) -> None:
         """Switch the flush to every statement or back to the commit."""
+        await self.begin(place)
         session = self.sessions[place]
-        if session.is_open:
-            word = "immediate" if immediate else "deferred"
-            # What was flushed holds its scopes until the end, whatever is set afterwards.
-            session.immediate = session.immediate or immediate
-            await self._run(session, f"set constraints all {word}", set(), flushes=True)
+        word = "immediate" if immediate else "deferred"
+        # What was flushed holds its scopes until the end, whatever is set afterwards.
+        session.immediate = session.immediate or immediate
+        await self._run(session, f"set constraints all {word}", set(), flushes=True)
 
     async def savepoint(self, place: int) -> None:
         """Set a savepoint."""
+        await self.begin(place)
         session = self.sessions[place]
-        if session.is_open:
-            session.savepoints += 1
-            await session.db.execute(f"savepoint s{session.savepoints}")
+        session.savepoints += 1
+        await session.db.execute(f"savepoint s{session.savepoints}")
 
     async def roll_back_to(self, place: int) -> None:
         """Undo what followed the last savepoint."""
@@ -184,8 +188,8 @@ class World:
 
     async def race(self, stories: list[list[Step]]) -> None:
         """Run whole transactions at the same moment, again after every deadlock."""
-        if any(session.is_open for session in self.sessions):
-            return
+        for place in range(SESSIONS):
+            await self.end(place, "commit")
         pairs = zip(self.sessions, stories, strict=False)
         deadlocks = sum(
             await asyncio.gather(*(self._until_done(s.db, story) for s, story in pairs))

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from local_stack.config import StackConfig
-from portalctl import app
+from portalctl import app, console
 from portalctl.commands.stack import caution
 from portalctl.exits import CommandError, EnvironmentUnusableError, ExitCode, UsageError
 
@@ -106,3 +106,19 @@ def test_without_the_extra_there_is_a_sentence_instead_of_a_traceback():
     assert "pip install 'portal-sync[cli]'" in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_long_work_shows_a_bar_on_a_terminal_and_lines_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> str:
+        with console.steps("applying") as show:
+            for number in (1, 2):
+                show(f"file_{number}.sql", number, 2)
+        return capsys.readouterr().err
+
+    assert run() == "… 1/2 file_1.sql\n… 2/2 file_2.sql\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "━" in run()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in run()
