@@ -91,9 +91,9 @@ class World:
             log = [f for f in await faults_of_feed(self.reader) if f.startswith(own)]
             if not self._naive:
                 self.faults += log
-            await self.reader.execute(
-                "delete from customers where id = any($1)", self.cast.customers
-            )
+                await self.reader.execute(
+                    "delete from customers where id = any($1)", self.cast.customers
+                )
         finally:
             await self.reader.close()
 

@@ -69,6 +69,8 @@ class Replica:
             self.versions[key] = change.version
             self.seen.append((change.n, change.row_id, change.op, change.version))
             if change.op == "remove":
+                # Deleted for good, the same id may begin again at version 1.
+                self.versions.pop(key)
                 self.rows.pop(key, None)
             elif change.row is not None:
                 self.rows[key] = change.row
