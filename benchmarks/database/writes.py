@@ -68,6 +68,32 @@ def run_pgbench(url: str, load: Load) -> float:
     return float(found[1])
 
 
+async def set_staff_ring(owner: Connection, *, on: bool) -> None:
+    """Put the doorbell of the staff's views to sleep, or wake it."""
+    word = "enable" if on else "disable"
+    await owner.execute(f"alter table activity_log {word} trigger ring_staff")
+
+
+async def measure_staff_ring(owner: Connection, url: str, load: Load) -> dict[str, float]:
+    """What the staff's doorbell costs on top of everything else, in turns."""
+    ringing: list[float] = []
+    silent: list[float] = []
+    try:
+        for _ in range(load.rounds):
+            await set_staff_ring(owner, on=False)
+            silent.append(run_pgbench(url, load))
+            await set_staff_ring(owner, on=True)
+            ringing.append(run_pgbench(url, load))
+    finally:
+        await set_staff_ring(owner, on=True)
+    fast, slow = statistics.median(silent), statistics.median(ringing)
+    return {
+        "silent_tps": round(fast),
+        "ringing_tps": round(slow),
+        "cost_percent": round((1 - slow / fast) * 100, 1),
+    }
+
+
 async def measure_feed(owner: Connection, url: str, load: Load) -> dict[str, float]:
     """Alternate rounds with and without the feed; return medians and the share it costs."""
     with_feed: list[float] = []

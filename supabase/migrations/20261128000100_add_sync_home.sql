@@ -14,19 +14,20 @@ stable
 set search_path = ''
 as $$
 declare
-    -- Changes when pg_restore --clean puts the table back.
-    place text := 'public.sync_scopes'::regclass::oid::text;
     cached text := current_setting('portal_sync.home', true);
+    place text;
     home uuid;
 begin
-    -- The timeline changes with every promotion and every recovery to a point in time.
-    if pg_is_in_recovery() then
-        place := place || ':' || (select c.timeline_id from pg_control_checkpoint() as c);
+    -- The table's oid changes when pg_restore --clean puts it back, the timeline (the first 8 digits of a WAL file's name) with every
+    -- promotion and every recovery to a point in time.
+    if not pg_is_in_recovery() then
+        place := 'public.sync_scopes'::regclass::oid || ':' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8);
+        if starts_with(cached, place) then
+            return right(cached, 36)::uuid;
+        end if;
     else
-        place := place || ':' || ltrim(substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), '0');
-    end if;
-    if cached like place || '=%' then
-        return split_part(cached, '=', 2)::uuid;
+        place := 'public.sync_scopes'::regclass::oid || ':'
+            || (select lpad(upper(to_hex(c.timeline_id)), 8, '0') from pg_control_checkpoint() as c);
     end if;
     -- Cluster and database cannot change under a session, and reading the control file costs ten times the rest.
     select md5(c.system_identifier || ':' || d.oid || ':' || place)::uuid into home
@@ -53,6 +54,7 @@ revoke execute on function private.epoch_at(uuid, uuid, uuid) from public;
 grant execute on function private.epoch_at(uuid, uuid, uuid) to authenticated, service_role;
 
 -- A stable default: existing rows get its value without being rewritten. A restore brings the old value back, which is the point.
+-- squawk-ignore adding-field-with-default
 alter table public.sync_scopes add column home uuid not null default private.sync_home();
 comment on column public.sync_scopes.home is 'Where epoch was minted (private.sync_home); elsewhere another epoch counts, until the next change settles it.';
 

@@ -1,8 +1,8 @@
 -- Purpose: refusals that had a hint alone get their detail.
 -- Tables:  none.
 -- Locks:   none.
--- Undo:    restore the bodies of 20261101001400, 20261101002600, 20261101002700, 20261102000600,
---          20261102000700 and 20261102000800.
+-- Undo:    restore the bodies of 20261101001400, 20261101002600, 20261101002700, 20261102000600
+--          and 20261102000800.
 set lock_timeout = '2s';
 set statement_timeout = '60s';
 
@@ -71,27 +71,6 @@ begin
         perform private.raise_no_row(table_name, row_id);
     end if;
     return new_version;
-end;
-$$;
-
-create or replace function private.key_column(table_name text)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-    if table_name = any (array['customers', 'lead_notes', 'calls', 'jobs', 'job_notes', 'invoices', 'messages', 'loyalty_transactions']) then
-        return 'id';
-    elsif table_name = 'leads' then
-        return 'customer_id';
-    elsif table_name = 'staff' then
-        return 'user_id';
-    end if;
-    raise exception 'unknown table %', coalesce(left(table_name, 63), 'null')
-        using errcode = 'invalid_parameter_value',
-            detail = format('table_name: %s', left(coalesce(table_name, 'null'), 63)),
-            hint = 'customers, leads, lead_notes, calls, jobs, job_notes, invoices, messages, loyalty_transactions or staff.';
 end;
 $$;
 

@@ -1,7 +1,7 @@
 -- Purpose: refusals that had a hint alone get their detail.
 -- Tables:  none.
 -- Locks:   none.
--- Undo:    restore the bodies of 20261101001400, 20261101002600, 20261102000300, 20261102000400 and 20261102000600.
+-- Undo:    restore the bodies of 20261101001400, 20261101002600.
 set lock_timeout = '2s';
 set statement_timeout = '60s';
 
@@ -84,29 +84,6 @@ begin
     ), deleted as (
         delete from public.sync_changes as c using locked as l where c.scope = l.scope and c.n <= l.floor
         returning 1
-    )
-    select count(*) into pruned from deleted;
-    return pruned;
-end;
-$$;
-
-create or replace function private.prune_activity_log(older_than interval default interval '2 years', max_rows integer default 100000)
-returns bigint
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-    pruned bigint;
-begin
-    if older_than is null or older_than < interval '1 year' then
-        raise exception 'older_than must be a year or more'
-            using errcode = 'invalid_parameter_value', detail = format('older_than: %s', coalesce(older_than::text, 'null')), hint = 'For example interval ''2 years''.';
-    end if;
-    with old as (
-        select l.id from public.activity_log as l where l.at < now() - older_than order by l.at limit max_rows
-    ), deleted as (
-        delete from public.activity_log as l using old as o where l.id = o.id returning 1
     )
     select count(*) into pruned from deleted;
     return pruned;

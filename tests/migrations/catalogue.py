@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 OURS = "('public', 'private')"
-# For services alone: crm_service answers with words of its own for what these refuse.
-TERSE = (
-    "'bulk_write(text,jsonb,boolean,text)', 'dashboard(date,date,text)', "
-    "'delete_row(text,uuid,bigint)', 'private.claim_request()'"
-)
+# For services, which answer with words of their own for what these refuse.
+TERSE = """
+    'bulk_write(text,jsonb,boolean,text)', 'dashboard(date,date,text)', 'private.claim_request()',
+    'delete_row(text,uuid,bigint)', 'activity_since(text,integer)', 'private.key_column(text)',
+    'assign_job(uuid,uuid,bigint)', 'private.prune_activity_log(interval,integer)',
+    'private.set_customer_secret(uuid,text,text,bigint)', 'private.read_customer_secret(uuid,text)'
+"""
 
 RULES: Mapping[str, str] = {
     "tables without row level security": f"""

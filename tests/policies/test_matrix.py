@@ -79,20 +79,53 @@ async def test_every_persona_gets_what_the_matrix_says(prepared: Database, case:
     assert wrong == {}
 
 
-async def test_no_table_verb_or_persona_is_without_expectation(prepared: Database) -> None:
+async def without_expectation(connection: asyncpg.Connection[asyncpg.Record]) -> set[str]:
+    """Return every table and verb, and every role with a grant, that the matrix does not know."""
+    tables = await connection.fetch(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace "
+        "and relkind in ('r', 'p', 'v', 'm', 'f')"
+    )
+    roles = await connection.fetch(
+        "select distinct g.grantee::regrole::text as name from pg_class c, "
+        "lateral (select (aclexplode(c.relacl)).grantee union all "
+        "select (aclexplode(a.attacl)).grantee from pg_attribute a where a.attrelid = c.oid) g "
+        "where c.relnamespace = 'public'::regnamespace and g.grantee <> c.relowner"
+    )
+    wanted = {f"{table['relname']} {verb}" for table in tables for verb in VERBS}
+    known = {f"{case.table} {case.verb}" for case in read_cases()}
+    tried = {persona.role for persona in PERSONAS.values()} | {"postgres"}
+    return (wanted ^ known) | ({role["name"] for role in roles} - tried)
+
+
+async def test_no_table_verb_role_or_persona_is_without_expectation(prepared: Database) -> None:
     connection = await asyncpg.connect(prepared.url)
     try:
-        tables = await connection.fetch(
-            "select relname from pg_class where relnamespace = 'public'::regnamespace "
-            "and relkind in ('r', 'p', 'v', 'm', 'f')"
-        )
+        assert await without_expectation(connection) == set()
     finally:
         await connection.close()
-    wanted = {(table["relname"], verb) for table in tables for verb in VERBS}
-    assert {(case.table, case.verb) for case in read_cases()} == wanted
     for case in read_cases():
         assert set(case.expected) == set(PERSONAS), case
         assert all(case.expected.values()), case
+
+
+async def test_a_new_table_and_a_new_role_are_missed_in_the_matrix(prepared: Database) -> None:
+    connection = await asyncpg.connect(prepared.admin_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(
+            "create table public.fresh (id int primary key); create role branch_office; "
+            "grant select (name) on customers to branch_office"
+        )
+        missed = {f"fresh {verb}" for verb in VERBS} | {"branch_office"}
+        assert await without_expectation(connection) == missed
+    finally:
+        await transaction.rollback()
+        await connection.close()
+
+
+def test_no_write_hides_its_check_behind_returning() -> None:
+    assert [name for name, sql in read_statements().items() if " returning " in sql] == []
 
 
 def test_every_statement_is_used_once() -> None:
