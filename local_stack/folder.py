@@ -5,6 +5,7 @@
     <folder>/stack.lock        held (flock) by the running stack; says nothing by existing
     <folder>/stack.json        pid, ports, start, version; removed at a clean stop
     <folder>/keys.json         API keys and signing keys, mode 0600
+    <folder>/keys.lock         held (flock) while the signing keys are changed
     <folder>/passwords.json    passwords of the database roles, mode 0600
     <folder>/stack.log         the servers' log
     <folder>/postgres/         the database and its log

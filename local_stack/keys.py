@@ -247,6 +247,11 @@ class ProjectKeys:
         self.signing_keys = (*rotated, SigningKey.generate("standby", issued_s))
         return replace(incoming, state="in_use")
 
+    def adopt(self, other: ProjectKeys) -> None:
+        """Take over the signing keys and trusted keys of another set, as a file may hold it."""
+        self.trusted_jwks = other.trusted_jwks
+        self.signing_keys = other.signing_keys
+
     def revoke(self, kid: str) -> None:
         """Stop accepting tokens signed with the key ``kid``.
 

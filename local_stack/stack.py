@@ -30,6 +30,7 @@ from local_stack.folder import (
     write_state,
 )
 from local_stack.journal import logging_to
+from local_stack.key_rotation import follow
 from local_stack.keys import ProjectKeys
 from local_stack.listener import Listener, bind_port
 from local_stack.ports import reachable_host
@@ -281,6 +282,8 @@ class LocalStack:
         watch = Watch(self.folder, _started(self._cluster), servers, listener, self._set_troubles)
         task = asyncio.create_task(self._keep_running(watch), name="stack-watch")
         self._stack.push_async_callback(_cancelled, task)
+        following = asyncio.create_task(follow(self.folder / KEYS, self.keys), name="stack-keys")
+        self._stack.push_async_callback(_cancelled, following)
 
     async def _keep_running(self, watch: Watch) -> None:
         try:

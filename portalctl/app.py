@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from portalctl import console
-from portalctl.commands import db, demo, doctor, import_, rls, stack, watch
+from portalctl.commands import db, demo, doctor, import_, keys, rls, stack, watch
 from portalctl.exits import CommandError, ExitCode, UsageError
 
 _PROGRAM = "portalctl"
@@ -27,7 +27,7 @@ def create_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.command("version")(_version)
-    for module in (stack, demo, db, rls, import_, doctor, watch):
+    for module in (stack, keys, demo, db, rls, import_, doctor, watch):
         module.register(app)
     return app
 

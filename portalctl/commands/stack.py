@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from local_stack.stack import LocalStack
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_DataOption = Annotated[
+DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="Data folder.", show_default="./.portal-sync", metavar="DIR"),
 ]
-_JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on one line.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on one line.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     *,
-    data: _DataOption = None,
+    data: DataOption = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Keep nothing: a temporary folder, gone at the end.")
     ] = False,
@@ -71,7 +71,7 @@ def up(
         str, typer.Option(help="Lowest level in the log: debug, info, warning or error.")
     ] = "info",
     log_format: Annotated[str, typer.Option(help="Form of the log: text or json.")] = "text",
-    as_json: _JsonOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Start the local stack and keep it running until Ctrl-C.
 
@@ -86,10 +86,10 @@ def up(
         StackConfig,
     )
 
-    with _stack_errors():
+    with stack_errors():
         # A port that was named must be that one; the usual ones give way.
         config = StackConfig(
-            data_dir=None if ephemeral else _data_dir(data),
+            data_dir=None if ephemeral else data_folder(data),
             host=host,
             api_port=DEFAULT_API_PORT if port is None else port,
             api_port_strict=port is not None,
@@ -200,12 +200,12 @@ def _write_dotenv(variables: dict[str, str]) -> None:
     out.file.flush()
 
 
-def status(*, data: _DataOption = None, as_json: _JsonOption = False) -> int:
+def status(*, data: DataOption = None, as_json: JsonOption = False) -> int:
     """Tell whether a stack runs on the data folder, and where."""
     from local_stack import control  # noqa: PLC0415 - see commands/__init__
 
-    folder = _data_dir(data)
-    with _stack_errors():
+    folder = data_folder(data)
+    with stack_errors():
         state = control.running_stack(folder)
     ready = control.is_ready(state)
     if as_json:
@@ -221,21 +221,21 @@ def status(*, data: _DataOption = None, as_json: _JsonOption = False) -> int:
     return ExitCode.OK if ready else ExitCode.FAILURE
 
 
-def stop(*, data: _DataOption = None) -> None:
+def stop(*, data: DataOption = None) -> None:
     """Stop the stack that runs on the data folder."""
     from local_stack import control  # noqa: PLC0415 - see commands/__init__
 
-    with _stack_errors():
-        state = control.stop_stack(_data_dir(data))
+    with stack_errors():
+        state = control.stop_stack(data_folder(data))
     console.stderr().print(f"Stopped the stack that ran as process {state.pid}.")
 
 
-def env(*, data: _DataOption = None, as_json: _JsonOption = False) -> None:
+def env(*, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Print the SUPABASE_* variables of the running stack as dotenv lines."""
     from local_stack import control  # noqa: PLC0415 - see commands/__init__
 
-    with _stack_errors():
-        variables = control.running_environment(_data_dir(data))
+    with stack_errors():
+        variables = control.running_environment(data_folder(data))
     if as_json:
         console.write_json(dict(variables))
     else:
@@ -244,7 +244,7 @@ def env(*, data: _DataOption = None, as_json: _JsonOption = False) -> None:
 
 def logs(
     *,
-    data: _DataOption = None,
+    data: DataOption = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines of each log.")] = 40,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C.")
@@ -253,8 +253,8 @@ def logs(
     """Print the end of the stack's log and of PostgreSQL's."""
     from local_stack.logs import FolderLogs  # noqa: PLC0415 - see commands/__init__
 
-    files = FolderLogs(_data_dir(data))
-    with _stack_errors():
+    files = FolderLogs(data_folder(data))
+    with stack_errors():
         found = files.tails(lines)
     last = None
     for path, tail in found.items():
@@ -282,23 +282,24 @@ def _write_lines(heading: Path | None, lines: list[str]) -> None:
 
 def reset(
     *,
-    data: _DataOption = None,
+    data: DataOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Really delete the database.")] = False,
     keys: Annotated[bool, typer.Option("--keys", help="Also make new API keys.")] = False,
 ) -> None:
     """Delete the data folder's database; the next `up` makes a new one."""
     from local_stack import control  # noqa: PLC0415 - see commands/__init__
 
-    folder = _data_dir(data)
+    folder = data_folder(data)
     if not yes:
         raise UsageError(f"This deletes the database in {folder} for good.", "Add --yes.")
-    with _stack_errors():
+    with stack_errors():
         deleted = asyncio.run(control.reset_stack(folder, renew_keys=keys))
     word = "Deleted the database in" if deleted else "There was no database in"
     console.stderr().print(f"{word} {folder}.")
 
 
-def _data_dir(data: Path | None) -> Path:
+def data_folder(data: Path | None) -> Path:
+    """Return the data folder that a command is about."""
     from local_stack.locations import default_data_dir  # noqa: PLC0415 - see commands/__init__
 
     return data.absolute() if data is not None else default_data_dir(Path.cwd())
@@ -314,7 +315,7 @@ def _default_project() -> Path | None:
 
 
 @contextmanager
-def _stack_errors() -> Iterator[None]:
+def stack_errors() -> Iterator[None]:
     """Turn the stack's errors into one line and an exit code."""
     from local_stack.errors import StackError  # noqa: PLC0415 - see commands/__init__
 

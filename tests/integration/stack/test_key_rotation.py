@@ -1,0 +1,89 @@
+"""Signing keys are rotated from outside: a running stack follows, a stopped one has them later."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+
+from local_stack import key_rotation
+from local_stack.config import StackConfig
+from local_stack.folder import KEYS
+from local_stack.keys import KeyStateError, ProjectKeys
+from local_stack.stack import LocalStack
+from portalctl import app
+from tests.support.waiting import eventually
+
+SIGN_IN = {"email": "customer001@example.com", "password": "portal-demo"}
+
+
+async def _sign_in(http: httpx.AsyncClient) -> str:
+    answer = await http.post("/auth/v1/token?grant_type=password", json=SIGN_IN)
+    assert answer.status_code == 200, answer.text
+    token: str = answer.json()["access_token"]
+    return token
+
+
+async def _reads_with(http: httpx.AsyncClient, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    return (await http.get("/rest/v1/customers?select=id", headers=headers)).status_code
+
+
+async def test_a_running_stack_follows_a_rotation(seeded_dir: Path) -> None:
+    """The new key signs, the old token stays good, until its key is revoked."""
+    async with LocalStack(StackConfig(data_dir=seeded_dir)) as stack:
+        headers = {"apikey": stack.keys.publishable}
+        async with httpx.AsyncClient(base_url=stack.api_url, headers=headers) as http:
+            before = await _sign_in(http)
+            old = jwt.get_unverified_header(before)["kid"]
+            standby = next(k for k in stack.keys.signing_keys if k.state == "standby").kid
+
+            in_use = await asyncio.to_thread(key_rotation.rotate, seeded_dir)
+            assert await asyncio.to_thread(key_rotation.wait_until_followed, seeded_dir)
+            assert in_use.kid == standby
+            after = await _sign_in(http)
+            assert jwt.get_unverified_header(after)["kid"] == standby
+            published = (await http.get("/auth/v1/.well-known/jwks.json")).json()["keys"]
+            assert [key["kid"] for key in published[:2]] == [old, standby]
+            assert len(published) == 3
+            assert [await _reads_with(http, each) for each in (before, after)] == [200, 200]
+
+            await asyncio.to_thread(key_rotation.revoke, seeded_dir, old)
+            assert await asyncio.to_thread(key_rotation.wait_until_followed, seeded_dir)
+            assert [await _reads_with(http, each) for each in (before, after)] == [401, 200]
+
+            # A damaged file changes nothing, and a good one is followed again.
+            text = (seeded_dir / KEYS).read_text()
+            (seeded_dir / KEYS).write_text("{")
+            log = seeded_dir / "stack.log"
+            await eventually(lambda: "stay as they were" in log.read_text())
+            assert await _reads_with(http, after) == 200
+            (seeded_dir / KEYS).write_text(text)
+            newest = await asyncio.to_thread(key_rotation.rotate, seeded_dir)
+            await eventually(lambda: stack.keys.current == newest)
+
+
+def test_keys_of_a_stopped_stack_are_rotated_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each step shows the keys; what cannot be done is one line and changes nothing."""
+    folder = ["--data", str(tmp_path)]
+    assert app.run(["keys", "list", *folder]) == 3
+    assert "no keys in" in capsys.readouterr().err
+    ProjectKeys.generate().save(tmp_path / KEYS)
+    assert app.run(["keys", "rotate", "--json", *folder]) == 0
+    listed = json.loads(capsys.readouterr().out)["signing_keys"]
+    assert [key["state"] for key in listed] == ["previously_used", "in_use", "standby"]
+    assert app.run(["keys", "revoke", listed[1]["kid"], *folder]) == 3
+    assert "rotate before you revoke" in capsys.readouterr().err
+    assert app.run(["keys", "revoke", listed[0]["kid"], *folder]) == 0
+    assert "revoked" in capsys.readouterr().out
+    with pytest.raises(KeyStateError, match="no signing key"):
+        key_rotation.revoke(tmp_path, "nobody")
+    states = [key.state for key in key_rotation.signing_keys(tmp_path)]
+    assert states == ["revoked", "in_use", "standby"]
+    assert (tmp_path / KEYS).stat().st_mode & 0o777 == 0o600
