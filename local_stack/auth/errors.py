@@ -18,6 +18,7 @@ from typing import Any
 from local_stack.errors import StackError
 
 API_VERSION_HEADER = "x-supabase-api-version"
+ERROR_CODE_HEADER = "x-sb-error-code"
 _API_VERSION_2024_01_01 = "2024-01-01"
 _API_VERSION_DATE = re.compile(r"2\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 
@@ -43,6 +44,11 @@ class AuthError(StackError):
             return {"code": self.error_code, "message": self.message}
         return {"code": self.status, "error_code": self.error_code, "msg": self.message}
 
+    def is_told_in_a_header(self, api_version: str | None) -> bool:
+        """Tell whether the code is repeated in a header of the response."""
+        del api_version
+        return True
+
 
 class WeakPasswordError(AuthError):
     """The password does not meet the rules.
@@ -59,6 +65,10 @@ class WeakPasswordError(AuthError):
         """Return the JSON body with the reasons."""
         return {**super().body(api_version), "weak_password": {"reasons": list(self.reasons)}}
 
+    def is_told_in_a_header(self, api_version: str | None) -> bool:
+        """Only next to the initial body, as GoTrue does it."""
+        return api_version is None
+
 
 class OAuthGrantError(AuthError):
     """A refusal that GoTrue words as an OAuth 2 error in every API version."""
@@ -70,6 +80,11 @@ class OAuthGrantError(AuthError):
         """Return the OAuth 2 body."""
         del api_version
         return {"error": self.error_code, "error_description": self.message}
+
+    def is_told_in_a_header(self, api_version: str | None) -> bool:
+        """Never: an OAuth 2 error has no GoTrue code."""
+        del api_version
+        return False
 
 
 class NotSupportedError(AuthError):

@@ -41,6 +41,7 @@ _SSO: Final = Missing("Single sign-on", 404, "saml_provider_disabled")
 _OAUTH: Final = Missing("Sign-in through OAuth providers", 400, "validation_failed")
 _OAUTH_SERVER: Final = Missing("The OAuth server")
 _OTP: Final = Missing("Sign-in by one-time password", 422, "otp_disabled")
+_SCIM: Final = Missing("Provisioning users by SCIM")
 _MFA: Final = Missing("Multi-factor authentication")
 
 CHANGE_OF_EMAIL: Final = _mail("Changing one's e-mail address (it needs a mailed confirmation)")
@@ -87,4 +88,7 @@ PATHS: Final[Mapping[str, Missing]] = {
     "/admin/custom-providers": Missing("Custom OAuth providers"),
     "/admin/custom-providers/{rest:path}": Missing("Custom OAuth providers"),
     "/admin/audit": Missing("The audit log"),
+    "/admin/scim-providers": _SCIM,
+    "/admin/scim-providers/{rest:path}": _SCIM,
+    "/scim/v2/{rest:path}": _SCIM,
 }

@@ -19,6 +19,7 @@ from local_stack.auth.admin_routes import AdminRoutes
 from local_stack.auth.config import AuthConfig
 from local_stack.auth.errors import (
     API_VERSION_HEADER,
+    ERROR_CODE_HEADER,
     AuthError,
     closest_api_version,
     validation_failed,
@@ -209,4 +210,6 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 def _refusal(request: Request, error: AuthError) -> Response:
     api_version = closest_api_version(request.headers.get(API_VERSION_HEADER))
     headers = {} if api_version is None else {API_VERSION_HEADER: api_version}
+    if error.is_told_in_a_header(api_version):
+        headers[ERROR_CODE_HEADER] = error.error_code
     return JSONResponse(error.body(api_version), error.status, headers)

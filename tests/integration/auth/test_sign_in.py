@@ -95,8 +95,13 @@ async def test_newer_clients_get_the_newer_error_body(auth_api: AuthApi) -> None
     )  # fmt: skip
     assert newer.json() == {"code": "invalid_credentials", "message": "Invalid login credentials"}
     assert newer.headers["x-supabase-api-version"] == "2024-01-01"
+    assert newer.headers["x-sb-error-code"] == "invalid_credentials"
     older = await auth_api.call("POST", "/token?grant_type=password", body)
     assert "x-supabase-api-version" not in older.headers
+    assert older.headers["x-sb-error-code"] == "invalid_credentials"
+    oauth = await auth_api.call("POST", "/token?grant_type=refresh_token", {})
+    assert oauth.json()["error"] == "invalid_request"
+    assert "x-sb-error-code" not in oauth.headers
 
 
 @pytest.mark.parametrize(
