@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import uvloop
 
 from benchmarks.rest.client import drive, encode
 from local_stack.auth.tokens import TokenIssuer
@@ -61,7 +62,7 @@ def main() -> int:
     cores = sorted(os.sched_getaffinity(0))
     if options.serve:
         os.sched_setaffinity(0, cores[:1])
-        asyncio.run(serve())
+        uvloop.run(serve())  # as `portalctl up` does
         return 0
     # The server's process is started first: affinity is inherited.
     result = asyncio.run(measure(options, cores))
