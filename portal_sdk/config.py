@@ -84,7 +84,7 @@ def parse_project_url(url: str) -> str:
         ConfigurationError: Not an http(s) URL with a host, or it contains a query or user.
     """
     advice = "give the project URL, such as http://127.0.0.1:54321 or https://<ref>.supabase.co"
-    if not isinstance(url, str) or not url.strip():
+    if not isinstance(url, str) or not url.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         raise ConfigurationError(f"The project URL is empty; {advice}")
     try:
         parts = urlsplit(url.strip())
@@ -105,7 +105,7 @@ def check_api_key(key: str) -> str:
         ConfigurationError: Empty, with white space, or a secret key.
     """
     advice = "use the project's publishable (or anon) key"
-    if not isinstance(key, str) or not key.strip():
+    if not isinstance(key, str) or not key.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         raise ConfigurationError(f"The API key is empty; {advice}")
     key = key.strip()
     if not key.isascii() or any(character.isspace() for character in key):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from portal_sdk._core.json_value import as_object
 from portal_sdk._core.write import WriteState
 from portal_sdk.types import ChangeSource
 
@@ -47,7 +48,7 @@ class PortalMetrics:
         write_latency: From the call to the moment the feed brought the write back.
     """
 
-    changes: Mapping[ChangeSource, int] = field(default_factory=dict)
+    changes: Mapping[ChangeSource, int] = field(default_factory=dict[ChangeSource, int])
     sockets_opened: int = 0
     resyncs: int = 0
     gaps: int = 0
@@ -65,8 +66,9 @@ class PortalMetrics:
         """Return every number under a dotted name, for Prometheus, OpenTelemetry or a log line."""
         numbers: dict[str, float] = {}
         for name, value in dataclasses.asdict(self).items():
-            if isinstance(value, dict):
-                numbers.update({f"{name}.{part}": number for part, number in value.items()})
+            parts = as_object(value)
+            if parts is not None:
+                numbers.update({f"{name}.{part}": number for part, number in parts.items()})
             else:
                 numbers[name] = value
         return numbers

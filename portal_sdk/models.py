@@ -9,7 +9,7 @@ import functools
 import logging
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -121,7 +121,8 @@ def construct_leniently(model: type[ModelT], row: Mapping[str, Any]) -> ModelT:
     An older or newer database must not hide a row: every column that fits has its type, any
     other one is as it came, and one that is missing is None or its default.
     """
-    values, odd = dict(row), []
+    values: dict[str, Any] = dict(row)
+    odd: list[str] = []
     for name, column in model.model_fields.items():
         try:
             if name in row:
@@ -132,7 +133,7 @@ def construct_leniently(model: type[ModelT], row: Mapping[str, Any]) -> ModelT:
         except ValidationError:
             odd.append(name)
     _warn_once(model, tuple(odd))
-    return cast("ModelT", model.model_construct(None, **values))
+    return model.model_construct(None, **values)  # type: ignore[return-value] # its plugin
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
+from portal_sdk._core.json_value import as_object
 from portal_sdk._core.presence import Member, PresenceChange, PresenceRoster
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.room import RoomRunner
@@ -231,7 +232,7 @@ class BroadcastRoom(_Room):
         Cancellation:
             Safe; the message may have been delivered.
         """
-        if not isinstance(event, str) or not event:
+        if not isinstance(event, str) or not event:  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise ConfigurationError("event must be a text that is not empty")
         body = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
         frame = {"type": "broadcast", "event": event, "payload": _check_object(body or {}, event)}
@@ -325,13 +326,14 @@ def check_room_name(name: object) -> str:
 
 
 def _check_object(value: Any, name: str) -> Row:
-    if not isinstance(value, dict):
+    checked = as_object(value)
+    if checked is None:
         raise ConfigurationError(f"{name} must be an object of JSON values")
     try:
         json.dumps(value)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{name} must hold JSON values only: {error}") from error
-    return dict(value)
+    return dict(checked)
 
 
 __all__ = [

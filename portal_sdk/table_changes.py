@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.room_link import RoomOptions
@@ -146,8 +147,9 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
     def _push(self, item: TableChange[ModelT] | Gap) -> None:
         self._items.push(item)
 
-    def _read(self, data: Any) -> TableChange[ModelT] | None:
-        if not isinstance(data, dict) or data.get("errors"):
+    def _read(self, value: Any) -> TableChange[ModelT] | None:
+        data = as_object(value)
+        if data is None or data.get("errors"):
             return None
         kind = str(data.get("type", "")).lower()
         if kind not in {"insert", "update", "delete"}:
@@ -160,10 +162,9 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
                 return None
         instant = data.get("commit_timestamp")
         at = datetime.fromisoformat(instant) if isinstance(instant, str) else None
-        old = data.get("old_record")
         return TableChange(
             cast("Literal['insert', 'update', 'delete']", kind),
             record,
-            old if isinstance(old, dict) else {},
+            as_object(data.get("old_record")) or {},
             at,
         )

@@ -194,7 +194,7 @@ class Loyalty(LoyaltyTable):
         Cancellation:
             Nothing is awaited; the entry is sent in the background.
         """
-        if isinstance(points, bool) or not isinstance(points, int):
+        if isinstance(points, bool) or not isinstance(points, int):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise ConfigurationError(f"points must be a whole number, not {points!r}")
         if not 1 <= points <= MOST_POINTS:
             raise ConfigurationError(f"points must be 1 to {MOST_POINTS}")
@@ -248,7 +248,7 @@ class Profile(ProfileTable):
                 + (f", not {', '.join(unknown)}" if unknown else ": name at least one")
             )
         for name, value in columns.items():
-            if value is not None and not isinstance(value, str):
+            if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
                 raise ConfigurationError(f"{name} must be a text or None, not {value!r}")
         return _patch(self._writer, "customers", _customer_id(self._writer), dict(columns))
 

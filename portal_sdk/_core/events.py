@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from portal_sdk._core.feed import FeedChange, Head, PullPage, Snapshot, Tables
 from portal_sdk.errors import PortalError
+from portal_sdk.types import Row
 
 
 class LossKind(enum.StrEnum):
@@ -100,7 +101,7 @@ class StoreOpened:
     scope: str | None = None
     epoch: str | None = None
     n: int = 0
-    tables: Tables = field(default_factory=dict, repr=False)
+    tables: Tables = field(default_factory=dict[str, dict[str, Row]], repr=False)
     fresh_as_of: str | None = None
 
 

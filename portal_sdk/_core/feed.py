@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from portal_sdk._core.json_value import as_list
 from portal_sdk.errors import ProtocolError
 from portal_sdk.types import Row
 
@@ -74,9 +75,10 @@ def parse_snapshot(value: Any) -> Snapshot:
     body = _object(value, "portal_snapshot")
     tables: dict[str, dict[str, Row]] = {}
     for name, rows in _object(body.get("tables"), "tables").items():
-        if not isinstance(rows, list):
+        found = as_list(rows)
+        if found is None:
             raise _malformed("tables")
-        tables[name] = {_row_id(row): row for row in rows}
+        tables[name] = {_row_id(row): row for row in found}
     return Snapshot(
         epoch=_text(body, "epoch"),
         n=_position(body, "n"),
@@ -94,8 +96,8 @@ def parse_pull(value: Any) -> PullPage:
         ProtocolError: The value does not have the documented shape.
     """
     body = _object(value, "portal_pull")
-    changes = body.get("changes") or []
-    if not isinstance(changes, list):
+    changes = as_list(body.get("changes") or [])
+    if changes is None:
         raise _malformed("changes")
     return PullPage(
         epoch=_text(body, "epoch"),

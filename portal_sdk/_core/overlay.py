@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from portal_sdk._core.replica import RowChange
 from portal_sdk._core.write import Entry, WriteState, column_value, patch_row
@@ -199,7 +200,7 @@ class Overlay:
         """OUT-9: a pending ledger entry follows the newest real one."""
         if table != LEDGER:
             return []
-        shifts = []
+        shifts: list[Shift] = []
         for row_id, before in list(self._folded.get(table, {}).items()):
             if row_id != except_id:
                 shifts.append(Shift(table, row_id, before, self._refold((table, row_id))))
@@ -218,10 +219,10 @@ class Overlay:
         return rows
 
     def _numbered(self, row: Row, pending: list[Row]) -> Row:
-        latest = max(
+        latest: Row = max(
             self._base().get(LEDGER, {}).values(),
             key=lambda entry: int(entry.get("entry_no") or 0),
-            default={},
+            default=dict[str, Any](),
         )
         balance = int(latest.get("balance_after") or 0) + sum(int(r["points"]) for r in pending)
         entry_no = int(latest.get("entry_no") or 0) + len(pending) + 1

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from portal_sdk._core.json_value import as_list, as_object
 from portal_sdk.types import Row
 
 REF = "phx_ref"
@@ -96,17 +97,13 @@ class PresenceRoster:
 
 
 def _entries(payload: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
-    entries = payload.get(name)
-    return list(entries.items()) if isinstance(entries, dict) else []
+    return list((as_object(payload.get(name)) or {}).items())
 
 
 def _read(entry: Any) -> Metas:
-    metas = entry.get("metas") if isinstance(entry, dict) else None
-    return {
-        str(meta[REF]): meta
-        for meta in (metas if isinstance(metas, list) else [])
-        if isinstance(meta, dict) and REF in meta
-    }
+    metas = as_list((as_object(entry) or {}).get("metas")) or []
+    objects = [meta for meta in map(as_object, metas) if meta is not None]
+    return {str(meta[REF]): meta for meta in objects if REF in meta}
 
 
 def _member(key: str, metas: Metas) -> Member:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from portal_sdk._core.json_value import as_object
 from portal_sdk.types import Row
 
 PATH_SEPARATOR = "."
@@ -117,7 +118,7 @@ def column_value(row: Row, path: str) -> Any:
     value = row.get(column)
     if not separator:
         return value
-    return value.get(key) if isinstance(value, dict) else None
+    return (as_object(value) or {}).get(key)
 
 
 def patch_row(row: Row, values: Row) -> Row:
@@ -128,8 +129,7 @@ def patch_row(row: Row, values: Row) -> Row:
         if not separator:
             patched[column] = value
             continue
-        held = patched.get(column)
-        document = dict(held) if isinstance(held, dict) else {}
+        document = dict(as_object(patched.get(column)) or {})
         if value is None:
             document.pop(key, None)
         else:

@@ -16,6 +16,7 @@ from portal_sdk._core.events import (
     HeartbeatAnswered,
     LossKind,
 )
+from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.repaired_client import RepairedChannel, RepairedClient
 from portal_sdk._runtime.transport import Sink, classify_reason, parse_reason
 from portal_sdk.config import PortalConfig
@@ -178,4 +179,5 @@ def _reason_of(error: Exception | None) -> str:
         payload = json.loads(str(error))
     except ValueError:
         return "no reason given"
-    return str(payload.get("reason", "")) if isinstance(payload, dict) else str(payload)
+    answer = as_object(payload)
+    return str(payload) if answer is None else str(answer.get("reason", ""))

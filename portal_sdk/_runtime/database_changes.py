@@ -8,6 +8,7 @@ from realtime.types import RealtimePostgresChangesListenEvent, RealtimeSubscribe
 
 from portal_sdk._core.events import DoorbellJoined, DoorbellRang, LossKind
 from portal_sdk._core.feed import FeedChange, parse_entry
+from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.broadcast import BroadcastLink
 from portal_sdk.errors import ConnectionLostError, ProtocolError
 
@@ -67,11 +68,11 @@ class DatabaseChangesLink(BroadcastLink):
             super()._join_answered(state, error)
 
     def _read(self, payload: dict[str, Any]) -> FeedChange | None:
-        data = payload.get("data")
-        if not isinstance(data, dict) or data.get("errors") or data.get("type") != "INSERT":
+        data = as_object(payload.get("data"))
+        if data is None or data.get("errors") or data.get("type") != "INSERT":
             return None
-        record = data.get("record")
-        if not isinstance(record, dict) or record.get("scope") != self._scope:
+        record = as_object(data.get("record"))
+        if record is None or record.get("scope") != self._scope:
             return None
         try:
             return parse_entry(record)

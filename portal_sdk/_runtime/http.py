@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from pydantic_core import from_json
 
+from portal_sdk._core.json_value import as_object
 from portal_sdk.errors import (
     ApiKeyRejectedError,
     ConflictError,
@@ -35,8 +36,8 @@ class HttpRequest:
 
     method: str
     path: str
-    params: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     content: bytes = field(default=b"", repr=False)
 
     @property
@@ -50,7 +51,7 @@ class HttpAnswer:
     """One whole answer; the names in ``headers`` are in lower case."""
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     content: bytes = field(default=b"", repr=False)
 
     @property
@@ -197,10 +198,9 @@ def _is_api_key_complaint(status: int, message: str) -> bool:
 
 def _json_object(answer: HttpAnswer) -> dict[str, Any] | None:
     try:
-        body = from_json(answer.content)
+        return as_object(from_json(answer.content))
     except ValueError:
         return None
-    return body if isinstance(body, dict) else None
 
 
 def _retry_after_s(answer: HttpAnswer) -> float | None:

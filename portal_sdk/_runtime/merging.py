@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from portal_sdk._core.outbox_effects import AskMerge
 from portal_sdk._core.write import column_value
@@ -66,10 +66,11 @@ async def resolve(resolver: Resolver, ask: AskMerge) -> Decision:
         return None
     if decision is None:
         return None
-    if not isinstance(decision, Mapping) or not set(decision) <= set(ask.paths):
+    values = cast("Mapping[str, Any]", decision) if isinstance(decision, Mapping) else None
+    if values is None or not set(values) <= set(ask.paths):
         logger.error(
             "The conflict function must return a mapping of %s, or None; the write is refused",
             ", ".join(ask.paths),
         )
         return None
-    return decision
+    return values

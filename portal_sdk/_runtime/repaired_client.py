@@ -15,7 +15,7 @@ import functools
 import json
 import logging
 import ssl
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pydantic import ValidationError
 from realtime import AsyncRealtimeChannel, AsyncRealtimeClient
@@ -23,6 +23,8 @@ from realtime.message import ChannelCloseMessage, ChannelErrorMessage, Message, 
 from realtime.types import PHOENIX_CHANNEL, ChannelEvents
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+from portal_sdk._core.json_value import as_object
 
 logger = logging.getLogger("portal_sdk.realtime")
 FRAMES_PER_TURN = 64
@@ -65,17 +67,15 @@ class RepairedChannel(AsyncRealtimeChannel):
 
     def take_frame(self, frame: dict[str, Any], listener: ClientListener) -> None:
         """Route one decoded frame of this topic."""
-        event, payload = frame.get("event"), frame.get("payload")
-        if not isinstance(payload, dict):
+        event, payload = frame.get("event"), as_object(frame.get("payload"))
+        if payload is None:
             logger.debug("Could not read a realtime frame without an object payload: %s", event)
             listener.frame_lost()
         elif event == ChannelEvents.postgres_changes.value:
             listener.change_received(payload)
         elif event == ChannelEvents.broadcast.value:
-            inner = payload.get("payload")
-            listener.broadcast_received(
-                str(payload.get("event", "")), inner if isinstance(inner, dict) else {}
-            )
+            inner = as_object(payload.get("payload"))
+            listener.broadcast_received(str(payload.get("event", "")), inner or {})
         elif event == ChannelEvents.system.value:
             listener.system_received(payload)
         else:
@@ -171,7 +171,7 @@ class RepairedClient(AsyncRealtimeClient):
     async def release(self) -> None:
         """Close the socket and end every task of this client."""
         self._has_ended = True
-        task = self._listen_task
+        task = cast("asyncio.Task[None] | None", self._listen_task)  # pyright: ignore[reportUnknownMemberType] - theirs
         for channel in self.get_channels():
             if isinstance(channel, RepairedChannel):
                 channel.release()
@@ -204,12 +204,12 @@ class RepairedClient(AsyncRealtimeClient):
 
     def _take_text(self, text: str | bytes) -> None:
         try:
-            frame = json.loads(text)
+            frame = as_object(json.loads(text))
         except ValueError:
             logger.debug("Could not decode a realtime frame of %d characters", len(text))
             self._listener.frame_lost()
             return
-        if not isinstance(frame, dict):
+        if frame is None:
             self._listener.frame_lost()
             return
         topic = frame.get("topic")

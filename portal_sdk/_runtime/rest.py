@@ -12,6 +12,7 @@ from portal_sdk._core.feed import (
     parse_pull,
     parse_snapshot,
 )
+from portal_sdk._core.json_value import as_list
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk.errors import NoCustomerError, NotFoundError, ProtocolError
 
@@ -44,8 +45,10 @@ class DatabaseApi:
             NoCustomerError: The user is signed in, but linked to no customer.
         """
         params = {"select": "id", "portal_user_id": f"eq.{user_id}", "limit": "2"}
-        rows = await self._http.request("GET", "/rest/v1/customers", params=params, token=token)
-        if not isinstance(rows, list) or len(rows) > 1:
+        rows = as_list(
+            await self._http.request("GET", "/rest/v1/customers", params=params, token=token)
+        )
+        if rows is None or len(rows) > 1:
             raise ProtocolError("The customers table answered something unexpected")
         if not rows:
             raise NoCustomerError(

@@ -16,6 +16,7 @@ from realtime.types import (
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from portal_sdk._core.events import LossKind
+from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.repaired_client import ClientListener, RepairedChannel, RepairedClient
 from portal_sdk._runtime.transport import classify_reason, parse_reason
 from portal_sdk.config import PortalConfig
@@ -78,14 +79,14 @@ class RoomChannel(RepairedChannel):
 
     def take_frame(self, frame: Row, listener: ClientListener) -> None:
         """Route one decoded frame of this topic."""
-        event, payload, ref = frame.get("event"), frame.get("payload"), frame.get("ref")
-        if event in ("presence_state", "presence_diff") and isinstance(payload, dict):
+        event, payload, ref = frame.get("event"), as_object(frame.get("payload")), frame.get("ref")
+        if event in ("presence_state", "presence_diff") and payload is not None:
             if isinstance(listener, RoomLink):
                 listener.presence_received(str(event), payload)
         elif event == ChannelEvents.reply.value and ref in self.waiting:
             answer = self.waiting.pop(str(ref))
             if not answer.done():
-                answer.set_result(payload if isinstance(payload, dict) else {})
+                answer.set_result(payload or {})
         else:
             super().take_frame(frame, listener)
 
@@ -267,7 +268,7 @@ class RoomLink:
     def _message(self, event: str, payload: Row) -> Message:
         return Message(
             topic=self._channel.topic, event=event, payload=payload,
-            ref=self._client._make_ref(), join_ref=self._channel.join_push.ref,  # noqa: SLF001 - the library's only way to number a frame
+            ref=self._client._make_ref(), join_ref=self._channel.join_push.ref,  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the library's only way to number a frame
         )  # fmt: skip
 
 
@@ -276,7 +277,8 @@ def _reason_of(error: Exception | None) -> str:
         payload = json.loads(str(error))
     except ValueError:
         return "no reason given"
-    return str(payload.get("reason", "")) if isinstance(payload, dict) else str(payload)
+    answer = as_object(payload)
+    return str(payload) if answer is None else str(answer.get("reason", ""))
 
 
 def _ignore(_payload: Any) -> None:

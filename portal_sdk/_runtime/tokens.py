@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.jwt import read_claims
 from portal_sdk.errors import (
@@ -100,7 +101,7 @@ class TokenAuth:
     token: str | TokenCallable = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not callable(self.token) and not (isinstance(self.token, str) and self.token.strip()):
+        if not callable(self.token) and not (isinstance(self.token, str) and self.token.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise ConfigurationError(
                 "TokenAuth needs an access token or a callable that returns one"
             )
@@ -159,10 +160,11 @@ class _PasswordSession:
             ) from error
         return self._keep(answer)
 
-    def _keep(self, answer: Any) -> IssuedToken:
-        if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
+    def _keep(self, body: Any) -> IssuedToken:
+        answer = as_object(body) or {}
+        token = answer.get("access_token")
+        if not isinstance(token, str):
             raise ProtocolError("The auth server answered without an access token")
-        token = answer["access_token"]
         self._refresh_token = answer.get("refresh_token") or self._refresh_token
         claims = read_claims(token)
         life_s = answer.get("expires_in")
@@ -213,7 +215,7 @@ class _CallableTokens:
             raise TransportError(
                 f"The token callable raised {type(error).__name__}; it is called again"
             ) from error
-        if not isinstance(token, str) or not token.strip():
+        if not isinstance(token, str) or not token.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise SignInRefusedError("The token callable returned no token: sign in again")
         claims = read_claims(token.strip())
         return IssuedToken(token.strip(), claims.user_id, claims.life_s(time.time(), is_new=False))

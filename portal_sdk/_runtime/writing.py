@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from portal_sdk._core.json_value import as_list, as_object
 from portal_sdk._core.outbox_table import (
     RowMissing,
     WriteApplied,
@@ -156,7 +157,8 @@ def _headers(write: Write) -> dict[str, str]:
 
 
 def _only_row(answer: Any) -> Row:
-    row = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
-    if not isinstance(row, dict) or "id" not in row:
+    rows = as_list(answer)
+    row = as_object(rows[0] if rows is not None and len(rows) == 1 else answer)
+    if row is None or "id" not in row:
         raise ProtocolError("The database answered a write with something unexpected")
     return row

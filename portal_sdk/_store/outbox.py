@@ -112,9 +112,8 @@ def render_entry(entry: Entry) -> str:
 
 def parse_entry(body: str) -> Entry:
     """Return the entry that ``render_entry`` rendered."""
-    value = json.loads(body)
-    write = value.pop("write")
-    return Entry(
-        Write(**{**write, "kind": WriteKind(write["kind"])}),
-        **{**value, "state": WriteState(value["state"])},
-    )
+    value: dict[str, Any] = json.loads(body)
+    write: dict[str, Any] = value.pop("write")
+    write["kind"] = WriteKind(write["kind"])
+    value["state"] = WriteState(value["state"])
+    return Entry(Write(**write), **value)

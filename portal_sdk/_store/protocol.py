@@ -7,6 +7,7 @@ from typing import Protocol
 
 from portal_sdk._core.feed import Tables
 from portal_sdk._core.replica import Commit
+from portal_sdk.types import Row
 
 SCHEMA_VERSION = 2
 
@@ -18,7 +19,7 @@ class StoredRows:
     scope: str | None = None
     epoch: str | None = None
     n: int = 0
-    tables: Tables = field(default_factory=dict, repr=False)
+    tables: Tables = field(default_factory=dict[str, dict[str, Row]], repr=False)
     as_of: str | None = None
 
 

@@ -6,7 +6,7 @@ import hmac
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -171,7 +171,7 @@ class SqliteStore:
             raise self._translate(error) from error
 
     @contextmanager
-    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, doing: str) -> Generator[sqlite3.Connection, None, None]:
         connection = self._opened()
         try:
             connection.execute("begin immediate")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from portal_sdk.errors import ConfigurationError
@@ -45,7 +45,7 @@ class ManualClock:
 
 
 @asynccontextmanager
-async def manual_clock() -> AsyncIterator[ManualClock]:
+async def manual_clock() -> AsyncGenerator[ManualClock, None]:
     """Yield a clock for the running loop; the loop's own time is back afterwards.
 
     Raises:

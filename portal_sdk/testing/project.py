@@ -80,7 +80,7 @@ class FakeProject:
         customer = FakeCustomer(str(uuid.uuid4()), str(uuid.uuid4()), email)
         self._customers[customer.user_id] = customer
         self._feeds[customer.id] = FakeFeed(customer.id)
-        row = {
+        row: Row = {
             "id": customer.id, "portal_user_id": customer.user_id, "name": "Jo", "email": email,
             "phone": None, "address": None, "preferences": {}, **columns,
         }  # fmt: skip

@@ -28,7 +28,7 @@ class FakeRest:
         """Answer one request of the customer whose feed this is."""
         name = request.path.removeprefix(PREFIX)
         params = dict(request.params)
-        body = json.loads(request.content) if request.content else {}
+        body: Row = json.loads(request.content) if request.content else {}
         key = request.headers.get("Idempotency-Key")
         if name.startswith("rpc/"):
             return self._call(name.removeprefix("rpc/"), body, feed, key)
@@ -60,7 +60,7 @@ class FakeRest:
         ledger = feed.tables["loyalty_transactions"]
         if body["id"] in ledger:
             return _error(409, "23505", "duplicate key")
-        latest = max(ledger.values(), key=lambda row: row["entry_no"], default={})
+        latest = max(ledger.values(), key=lambda row: row["entry_no"], default=dict[str, Any]())
         balance = latest.get("balance_after", 0) - body["points"]
         if balance < 0:
             return _error(400, "23514", "the balance is not enough")
