@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from portal_sdk import blocking
 from portal_sdk._runtime.http import HttpAnswer, HttpApi, HttpRequest
 from portal_sdk._runtime.transport import Transport
 from portal_sdk.portal import Portal
@@ -38,6 +39,14 @@ class FakePortal(Portal):
 
     def _create_transport(self) -> Transport:
         return self.network.transport
+
+
+class FakeBlockingPortal(blocking.Portal):
+    """The same without asyncio; made by ``FakeProject.blocking_portal``."""
+
+    def __init__(self, portal: FakePortal) -> None:
+        self._portal = portal
+        self._running = None
 
 
 class _FakeTransport:

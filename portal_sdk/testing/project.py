@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import threading
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from portal_sdk import blocking
 from portal_sdk._core.events import (
     DoorbellJoined,
     DoorbellLost,
@@ -23,7 +26,7 @@ from portal_sdk.config import PortalConfig
 from portal_sdk.errors import ConfigurationError, ConnectError, ConnectionLostError
 from portal_sdk.models import TABLE_MODELS
 from portal_sdk.testing.feed import FakeFeed, now_text
-from portal_sdk.testing.portal import FAKE_KEY, FAKE_URL, FakePortal
+from portal_sdk.testing.portal import FAKE_KEY, FAKE_URL, FakeBlockingPortal, FakePortal
 from portal_sdk.testing.rest import FakeRest, json_answer
 from portal_sdk.types import DoorbellKind, Row
 
@@ -60,7 +63,7 @@ class FakeProject:
     """Customers, their rows, the change feed, and what customers may write.
 
     It follows the feed protocol of docs/reference/database.md. It checks neither passwords nor
-    policies: use a local stack for that.
+    policies: use a local stack for that. All methods may be called from any thread.
 
     Attributes:
         faults: Switches; they act on the next request.
@@ -72,6 +75,7 @@ class FakeProject:
         self._feeds: dict[str, FakeFeed] = {}
         self._links: set[_FakeLink] = set()
         self._rest = FakeRest(self.ring)
+        self._lock = threading.RLock()
 
     # What staff do.
 
@@ -104,19 +108,22 @@ class FakeProject:
 
     def update(self, customer: FakeCustomer, table: str, row_id: str, **columns: Any) -> None:
         """Change columns of a row."""
-        old = self._feeds[customer.id].tables[table][row_id]
-        row = {**old, **columns, "version": old["version"] + 1, "updated_at": now_text()}
-        self._feeds[customer.id].put(table, row)
+        with self._lock:
+            old = self._feeds[customer.id].tables[table][row_id]
+            row = {**old, **columns, "version": old["version"] + 1, "updated_at": now_text()}
+            self._feeds[customer.id].put(table, row)
         self.ring(customer.id)
 
     def remove(self, customer: FakeCustomer, table: str, row_id: str) -> None:
         """Take a row out of the customer's sight."""
-        self._feeds[customer.id].take(table, row_id)
+        with self._lock:
+            self._feeds[customer.id].take(table, row_id)
         self.ring(customer.id)
 
     def rows(self, customer: FakeCustomer, table: str) -> list[Row]:
         """Return the rows the database holds, for comparison."""
-        return [dict(row) for row in self._feeds[customer.id].tables[table].values()]
+        with self._lock:
+            return [dict(row) for row in self._feeds[customer.id].tables[table].values()]
 
     # What goes wrong.
 
@@ -127,7 +134,8 @@ class FakeProject:
 
     def break_continuity(self, customer: FakeCustomer) -> None:
         """Act like a restored backup: portals must read everything again."""
-        self._feeds[customer.id].restart()
+        with self._lock:
+            self._feeds[customer.id].restart()
         self.ring(customer.id)
 
     # Portals.
@@ -144,6 +152,16 @@ class FakeProject:
         portal = FakePortal(FAKE_URL, FAKE_KEY, auth=auth, store=store, config=config)
         portal.network = self
         return portal
+
+    def blocking_portal(
+        self,
+        customer: FakeCustomer,
+        *,
+        store: str | Path | None = None,
+        config: PortalConfig | None = None,
+    ) -> blocking.Portal:
+        """Return a portal of this customer without asyncio; enter it with ``with``."""
+        return FakeBlockingPortal(self.portal(customer, store=store, config=config))
 
     # The network.
 
@@ -166,7 +184,8 @@ class FakeProject:
             raise ConnectError("offline by the test")
         if faults.http_status is not None:
             return json_answer(faults.http_status, {"message": "refused by the test"})
-        answer = self._answer(request)
+        with self._lock:
+            answer = self._answer(request)
         if faults.loses_answers:
             raise ConnectionLostError("answer lost by the test")
         return answer
@@ -204,7 +223,8 @@ class FakeProject:
 
     def _put(self, customer: FakeCustomer, table: str, row: Row) -> None:
         times = {"created_at": now_text(), "updated_at": now_text(), "version": 1}
-        self._feeds[customer.id].put(table, {**times, **row})
+        with self._lock:
+            self._feeds[customer.id].put(table, {**times, **row})
         self.ring(customer.id)
 
 
@@ -216,6 +236,7 @@ class _FakeLink:
     scope: str
     sink: Sink
     has_ended: bool = field(default=False)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     async def open(self) -> None:
         if self.faults.is_offline:
@@ -237,13 +258,24 @@ class _FakeLink:
 
     def ring(self, scope: str, epoch: str, n: int) -> None:
         if scope == self.scope:
-            self.sink(DoorbellRang(self.generation, epoch, n))
+            self.tell(DoorbellRang(self.generation, epoch, n))
 
     def end(self, error: ConnectError | ConnectionLostError) -> None:
         self.links.discard(self)
         if not self.has_ended:
             self.has_ended = True
-            self.sink(DoorbellLost(self.generation, LossKind.NETWORK, error))
+            self.tell(DoorbellLost(self.generation, LossKind.NETWORK, error))
+
+    def tell(self, event: DoorbellRang | DoorbellLost) -> None:
+        """Hand a fact to the portal, from whatever thread."""
+        try:
+            is_here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            is_here = False  # a thread without a loop
+        if is_here:
+            self.sink(event)
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.sink, event)
 
 
 def _subject(request: HttpRequest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import textwrap
 from pathlib import Path
@@ -67,7 +68,10 @@ async def test_the_examples_about_views_and_metrics_run(capsys: Any) -> None:
     ]
 
 
-async def test_the_example_about_testing_runs() -> None:
-    """It asserts by itself."""
-    (block,) = blocks("testing")
-    await run(block)
+async def test_the_examples_about_testing_run() -> None:
+    """They assert by themselves."""
+    first, second = blocks("testing")
+    await run(first)
+    project = FakeProject()
+    code = compile(second, "howto", "exec")
+    await asyncio.to_thread(exec, code, {"project": project, "jo": project.add_customer()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import subprocess
@@ -21,8 +22,10 @@ PUBLIC_MODULES = [
     "portal_sdk.metrics",
     "portal_sdk.realtime",
     "portal_sdk.rooms",
+    "portal_sdk.telemetry",
     "portal_sdk.testing",
 ]
+PROPERTIES = property | functools.cached_property
 PRIVATE_TYPES = ("realtime._async", "realtime.types", "websockets", "aiohttp", "yarl", "postgrest")
 
 
@@ -32,7 +35,7 @@ def public_members(owner: Any) -> list[tuple[str, Any]]:
         (name, member)
         for name, member in vars(owner).items()
         if not name.startswith("_")
-        and (inspect.isfunction(member) or isinstance(member, property | classmethod))
+        and (inspect.isfunction(member) or isinstance(member, PROPERTIES | classmethod))
     ]
 
 
@@ -83,7 +86,7 @@ def test_no_type_of_the_official_client_is_in_a_public_signature() -> None:
         for exported in module.__all__:
             value = getattr(module, exported)
             for _name, member in public_members(value) if inspect.isclass(value) else ():
-                function = member.fget if isinstance(member, property) else member
+                function = getattr(member, "fget", None) or getattr(member, "func", member)
                 hints = str(getattr(function, "__annotations__", {}))
                 if module_name != "portal_sdk.testing":
                     assert not any(private in hints for private in PRIVATE_TYPES), hints
