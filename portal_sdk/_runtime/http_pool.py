@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -44,7 +44,7 @@ class _SharedSession:
         self._request_counts: dict[aiohttp.ClientSession, int] = {}
 
     @asynccontextmanager
-    async def lend(self) -> AsyncIterator[aiohttp.ClientSession]:
+    async def lend(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
         """Give the session for one request, and look at how it ends."""
         session = self._get()
         counts = self._request_counts
