@@ -193,3 +193,30 @@ async def test_stopping_does_not_wait_for_a_client_that_does_not_read(tables: Pr
         await tables.server.stop()
     assert tables.server.socket_count == 0
     deaf.connection.transport.abort()
+
+
+async def test_changes_that_wait_together_are_judged_row_by_row(tables: Project) -> None:
+    """One transaction, many rows, odd keys: each reader gets its own in order, but a row on which
+    the policy raises."""
+    await tables.db.execute(
+        "create table odd (word text, n int, owner uuid, primary key (word, n));"
+        "alter table odd enable row level security;"
+        "create policy own on odd for select to authenticated using "
+        "(1 / (case when n = 7 then 0 else 1 end) = 1 and (select auth.uid()) = owner);"
+        "grant select on odd to authenticated;"
+        "alter publication supabase_realtime add table odd"
+    )
+    on_odd = {"event": "*", "schema": "public", "table": "odd"}
+    readers = {who: await tables.listening(on_odd, token=tables.token(who)) for who in (A, B)}
+    words = ["plain", "it's", 'a "b"', "c\\d", "{x,y}", "", "NULL", "ü, ß"]
+    rows = [(words[n % len(words)], n, A if n % 3 else B) for n in range(40)]
+    async with tables.db.transaction():
+        await tables.db.executemany("insert into odd values ($1, $2, $3)", rows)
+        await tables.db.execute("update odd set owner = owner where n = 39")
+    for who, reader in readers.items():
+        wanted = [(word, n) for word, n, owner in rows if owner == who and n != 7]
+        got = [(await reader.change())["data"]["record"] for _ in wanted]
+        assert [(row["word"], row["n"]) for row in got] == wanted
+    assert (await readers[B].change())["data"]["type"] == "UPDATE"
+    await tables.fence(*readers.values())
+    assert all(reader.pending("postgres_changes") == [] for reader in readers.values())
