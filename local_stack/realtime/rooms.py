@@ -65,6 +65,10 @@ class Rooms:
         """Return the members at this moment, in order of entry."""
         return iter(tuple(self._members.get(key, ())))
 
+    def is_empty(self, key: RoomKey) -> bool:
+        """Return whether nobody is in a room."""
+        return key not in self._members
+
     def broadcast(
         self,
         key: RoomKey,

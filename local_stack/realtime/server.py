@@ -253,6 +253,8 @@ class RealtimeServer:
         if counter.is_triggered(now_s):
             return
         room = RoomKey(topic, private == "t")
+        if self._rooms.is_empty(room):
+            return
         push = broadcast.push_of_row(room, event, message_id, payload_json=payload, data=data)
         self._rooms.broadcast(room, push, message_id=message_id)
 

@@ -71,12 +71,12 @@ def assemble(message: Insert | Update | Delete, relation: Relation, begin: Begin
     """
     if isinstance(message, Insert):
         return Change(
-            "INSERT", relation, _row(relation, message.new), {}, begin.committed_us, begin.xid
+            "INSERT", relation, row_of(relation, message.new), {}, begin.committed_us, begin.xid
         )
     if isinstance(message, Delete):
         old = _old(relation, message.old, is_full=message.old_is_full)
         return Change("DELETE", relation, {}, old, begin.committed_us, begin.xid)
-    new = _row(relation, message.new)
+    new = row_of(relation, message.new)
     if message.old is None:
         return Change("UPDATE", relation, new, None, begin.committed_us, begin.xid)
     old = _old(relation, message.old, is_full=message.old_is_full)
@@ -85,21 +85,30 @@ def assemble(message: Insert | Update | Delete, relation: Relation, begin: Begin
     return Change("UPDATE", relation, new, old, begin.committed_us, begin.xid)
 
 
+def _mismatch(relation: Relation, values: Values) -> PgOutputError:
+    return PgOutputError(f"{len(values)} values for the {len(relation.columns)} columns of a table")
+
+
 def _pairs(relation: Relation, values: Values) -> list[tuple[str, bool, str | Unchanged | None]]:
     if len(values) != len(relation.columns):
-        raise PgOutputError(
-            f"{len(values)} values for the {len(relation.columns)} columns of a table"
-        )
+        raise _mismatch(relation, values)
     return [
         (column.name, column.is_key, value)
         for column, value in zip(relation.columns, values, strict=True)
     ]
 
 
-def _row(relation: Relation, values: Values) -> dict[str, str | None]:
+def row_of(relation: Relation, values: Values) -> dict[str, str | None]:
+    """Return a row by column, without large values that did not travel.
+
+    Raises:
+        PgOutputError: the number of values is not that of the relation's columns.
+    """
+    if len(values) != len(relation.columns):
+        raise _mismatch(relation, values)
     return {
-        name: value
-        for name, _, value in _pairs(relation, values)
+        column.name: value
+        for column, value in zip(relation.columns, values, strict=True)
         if not isinstance(value, Unchanged)
     }
 

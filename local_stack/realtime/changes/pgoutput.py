@@ -107,6 +107,7 @@ class Ignored:
 Message: TypeAlias = Begin | Commit | Relation | Insert | Update | Delete | Truncate | Ignored
 
 _IGNORED = frozenset("OYM")
+_CHANGES = frozenset((b"I", b"U", b"D"))
 
 
 class _Reader:
@@ -139,19 +140,27 @@ class _Reader:
         return _decode(piece)
 
     def tuple(self) -> Values:
+        # In one loop without a call per value: every change and every broadcast passes here.
         (count,) = self.unpack(">H")
-        return tuple(self._value() for _ in range(count))
-
-    def _value(self) -> Value:
-        kind = self.letter()
-        if kind == "n":
-            return None
-        if kind == "u":
-            return UNCHANGED
-        if kind != "t":
-            raise PgOutputError(f"unknown kind of value {kind!r}")
-        (length,) = self.unpack(">i")
-        return _decode(self.take(length))
+        data, at, size = self._data, self._at, len(self._data)
+        values: list[Value] = []
+        for _ in range(count):
+            kind, start = data[at : at + 1], at + 5
+            if kind == b"t":
+                end = start + int.from_bytes(data[at + 1 : start], signed=True)
+                if not start <= end <= size:
+                    raise PgOutputError(f"a message ends early, at byte {size}")
+                values.append(_decode(data[start:end]))
+                at = end
+            elif kind in (b"n", b"u"):
+                values.append(None if kind == b"n" else UNCHANGED)
+                at += 1
+            elif kind:
+                raise PgOutputError(f"unknown kind of value {kind.decode('latin-1')!r}")
+            else:
+                raise PgOutputError(f"a message ends early, at byte {size}")
+        self._at = at
+        return tuple(values)
 
 
 def _decode(piece: bytes) -> str:
@@ -159,6 +168,14 @@ def _decode(piece: bytes) -> str:
         return piece.decode()
     except UnicodeDecodeError as error:
         raise PgOutputError("a value is not UTF-8") from error
+
+
+def changed_table(data: bytes) -> int | None:
+    """Return the oid of the table that a message changes a row of, without reading the row.
+
+    None for any other message, and for one that is too short.
+    """
+    return int.from_bytes(data[1:5]) if data[:1] in _CHANGES and len(data) >= 5 else None
 
 
 def parse(data: bytes) -> Message:
