@@ -19,7 +19,8 @@ from crm_service.calls.routes import router as calls
 from crm_service.customers.routes import router as customers
 from crm_service.database import Database, create_http_client, create_wire
 from crm_service.dependencies import Services
-from crm_service.events.doorbell import Doorbell
+from crm_service.events.realtime import Realtime
+from crm_service.events.rooms import router as rooms
 from crm_service.events.routes import router as events
 from crm_service.fast_path import FastPath
 from crm_service.history.routes import router as history
@@ -57,6 +58,7 @@ _SLICES = (
     analytics,
     bulk,
     events,
+    rooms,
     imports,
 )
 
@@ -172,13 +174,12 @@ def _create_services(
         issuer=settings.issuer,
         audience=settings.jwt_audience,
     )
-    api_key = settings.supabase_key.get_secret_value()
     return Services(
         database,
         signing_keys,
         verifier,
         StaffCheck(database),
-        lambda subject: Doorbell(settings.realtime_url, api_key, subject),
+        Realtime(http, settings),
         settings.event_poll_s,
         settings.key_ring,
     )

@@ -13,16 +13,20 @@ from crm_service.analytics.schemas import Dashboard
 from crm_service.bulk.kinds import BulkKind
 from crm_service.bulk.schemas import BulkRequest, BulkResult
 from crm_service.calls.schemas import CallCreate, CallRead, CallUpdate
-from crm_service.connection import CrmConnection, TokenSource
+from crm_service.connection import CrmConnection, Event, TokenSource
 from crm_service.customers.schemas import CustomerCreate, CustomerRead, CustomerUpdate
+from crm_service.events.rooms import Member, Typing
 from crm_service.fields import MoveToCustomer
-from crm_service.history.schemas import ActivityPage, History, Restore, Restored
+from crm_service.history.schemas import ActivityPage, Difference, History, Restore, Restored
 from crm_service.imports.rows import ImportKind
 from crm_service.invoices.schemas import (
     InvoiceCreate,
+    InvoiceItems,
     InvoiceItemsReplace,
     InvoiceRead,
     InvoiceUpdate,
+    OverdueResult,
+    OverdueRun,
 )
 from crm_service.jobs.schemas import (
     JobAssign,
@@ -36,6 +40,7 @@ from crm_service.leads.schemas import (
     LeadCreate,
     LeadNoteCreate,
     LeadNoteRead,
+    LeadNoteUpdate,
     LeadRead,
     LeadUpdate,
 )
@@ -49,7 +54,7 @@ from crm_service.loyalty.schemas import (
 from crm_service.messages.schemas import MessageCreate, MessageRead
 from crm_service.pagination import Page
 from crm_service.secrets.schemas import Reencrypted, SecretRead, SecretRevealed, SecretWrite
-from crm_service.staff.schemas import Me
+from crm_service.staff.schemas import Me, StaffCreate, StaffRead, StaffUpdate
 
 
 class CrmClient(CrmConnection):
@@ -90,6 +95,21 @@ class CrmClient(CrmConnection):
     async def get_timeline(self, customer_id: UUID, **query: Any) -> ActivityPage:
         """Return what happened around a customer; ``query``: limit, before_id."""
         return await self._get(f"customers/{customer_id}/timeline", ActivityPage, query)
+
+    # Who is there
+
+    async def list_online(self) -> list[Member]:
+        """Return the colleagues who have an event stream open."""
+        return (await self._get("online", RootModel[list[Member]])).root
+
+    async def list_room(self, customer_id: UUID, *, room: str = "lobby") -> list[Member]:
+        """Return who is in a presence room of a customer's portal."""
+        path = f"customers/{customer_id}/online"
+        return (await self._get(path, RootModel[list[Member]], {"room": room})).root
+
+    async def say_typing(self, customer_id: UUID, body: Typing) -> None:
+        """Tell a customer's room that you are typing, or stopped."""
+        await self.request("POST", f"customers/{customer_id}/typing", body=body)
 
     # Sensitive fields
 
@@ -153,11 +173,26 @@ class CrmClient(CrmConnection):
         """Write a note on a lead."""
         return await self._post(f"customers/{customer_id}/lead/notes", LeadNoteRead, body)
 
+    async def get_lead_note(self, customer_id: UUID, note_id: UUID) -> LeadNoteRead:
+        """Return a note on a lead."""
+        return await self._get(f"customers/{customer_id}/lead/notes/{note_id}", LeadNoteRead)
+
+    async def update_lead_note(
+        self, customer_id: UUID, note_id: UUID, body: LeadNoteUpdate, *, version: int
+    ) -> LeadNoteRead:
+        """Change a note that is at ``version``."""
+        path = f"customers/{customer_id}/lead/notes/{note_id}"
+        return await self._patch(path, LeadNoteRead, body, version)
+
     # Calls
 
     async def list_calls(self, **query: Any) -> Page[CallRead]:
         """Return a page of calls; ``query``: limit, cursor, sort, q, customer_id, staff_id."""
         return await self._get("calls", Page[CallRead], query)
+
+    async def get_call(self, call_id: UUID) -> CallRead:
+        """Return a call."""
+        return await self._get(f"calls/{call_id}", CallRead)
 
     async def create_call(self, body: CallCreate) -> CallRead:
         """Log a call."""
@@ -281,6 +316,19 @@ class CrmClient(CrmConnection):
         """Delete a draft."""
         return await self._delete(f"invoices/{invoice_id}", InvoiceRead, version)
 
+    async def list_invoice_items(self, invoice_id: UUID) -> InvoiceItems:
+        """Return the items of an invoice, in their order."""
+        return await self._get(f"invoices/{invoice_id}/items", InvoiceItems)
+
+    async def move_invoice(self, invoice_id: UUID, customer_id: UUID) -> InvoiceRead:
+        """Move an invoice to another customer."""
+        body = MoveToCustomer(customer_id=customer_id)
+        return await self._post(f"invoices/{invoice_id}/move", InvoiceRead, body)
+
+    async def mark_overdue_invoices(self, body: OverdueRun | None = None) -> OverdueResult:
+        """Mark every sent invoice that was due as overdue."""
+        return await self._post("invoices/mark-overdue", OverdueResult, body)
+
     # Messages
 
     async def list_messages(self, **query: Any) -> Page[MessageRead]:
@@ -339,6 +387,26 @@ class CrmClient(CrmConnection):
         """Return who is calling."""
         return await self._get("me", Me)
 
+    async def list_staff(self, **query: Any) -> Page[StaffRead]:
+        """Return a page of staff; ``query``: limit, cursor, sort, q, role, active."""
+        return await self._get("staff", Page[StaffRead], query)
+
+    async def get_staff(self, user_id: UUID) -> StaffRead:
+        """Return a member of staff."""
+        return await self._get(f"staff/{user_id}", StaffRead)
+
+    async def create_staff(self, body: StaffCreate) -> StaffRead:
+        """Make an existing sign-in a member of staff; for admins."""
+        return await self._post("staff", StaffRead, body)
+
+    async def update_staff(self, user_id: UUID, body: StaffUpdate, *, version: int) -> StaffRead:
+        """Change a member of staff who is at ``version``; for admins."""
+        return await self._patch(f"staff/{user_id}", StaffRead, body, version)
+
+    async def get_difference(self, table: str, row_id: UUID, **query: Any) -> Difference:
+        """Return what differs between two versions; ``query``: from_version, to_version."""
+        return await self._get(f"history/{table}/{row_id}/diff", Difference, query)
+
     async def get_history(self, table: str, row_id: UUID, **query: Any) -> History:
         """Return the changes of a row, newest first; ``query``: limit, before_id."""
         return await self._get(f"history/{table}/{row_id}", History, query)
@@ -376,8 +444,30 @@ class CrmClient(CrmConnection):
         """
         headers = {"Content-Type": "text/csv", **({"Idempotency-Key": key} if key else {})}
         path = f"imports/{kind}"
-        async for event in self.stream_events(path, query=query, content=content, headers=headers):
+        async for event in self.stream("POST", path, query=query, content=content, headers=headers):
+            yield event.name, event.data
+
+    async def export_csv(self, kind: str) -> bytes:
+        """Return everything of a kind as a CSV file in UTF-8."""
+        return (await self.request("GET", f"exports/{kind}")).content
+
+    async def follow_events(
+        self, last_event_id: str | None = None, **query: Any
+    ) -> AsyncIterator[Event]:
+        """Yield what happens, from now on or behind the event with this id.
+
+        Args:
+            last_event_id: ``id`` of the last event taken in; after a lost connection the stream
+                goes on behind it, without gaps.
+            query: customer_id, room, visible.
+
+        Raises:
+            CrmProblemError: Refused, or the session ended.
+            CrmUnreachableError: No answer, or the connection broke.
+        """
+        headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
+        async for event in self.stream("GET", "events", query=query, headers=headers):
             yield event
 
 
-__all__ = ["CrmClient", "TokenSource"]
+__all__ = ["CrmClient", "Event", "TokenSource"]

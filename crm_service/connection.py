@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -15,6 +15,15 @@ from crm_service.fields import Body
 
 TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """An access token, or a function (plain or async) that returns the current one."""
+
+
+class Event(NamedTuple):
+    """One event of a stream; ``id`` is the newest position given so far."""
+
+    name: str
+    data: dict[str, Any]
+    id: str | None
+
 
 _M = TypeVar("_M", bound=BaseModel)
 _DEFAULT_TIMEOUT_S = 30.0
@@ -112,15 +121,16 @@ class CrmConnection:
             raise CrmProblemError(response.status_code, _problem(response))
         return response
 
-    async def stream_events(
+    async def stream(
         self,
+        method: str,
         path: str,
         *,
         query: Mapping[str, Any],
-        content: bytes,
+        content: bytes | None = None,
         headers: Mapping[str, str],
-    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """Send a body and yield the events of the answer: name and data.
+    ) -> AsyncIterator[Event]:
+        """Send a request and yield the events of the answer.
 
         Raises:
             CrmProblemError: Refused, at once or by an event ``problem``.
@@ -131,10 +141,10 @@ class CrmConnection:
             "Accept": "text/event-stream",
             **headers,
         }
-        params = {name: value for name, value in query.items() if value is not None}
+        params = {name: _parameter(value) for name, value in query.items() if value is not None}
         try:
             async with self._http.stream(
-                "POST",
+                method,
                 f"{self._base_url}/v1/{path}",
                 params=params,
                 content=content,
@@ -144,11 +154,11 @@ class CrmConnection:
                 if not response.is_success:
                     await response.aread()
                     raise CrmProblemError(response.status_code, _problem(response))
-                async for name, data in _events(response):
-                    if name == "problem":
-                        problem = {**data, "type": f"{TYPE_PREFIX}{data.get('code')}"}
+                async for event in _events(response):
+                    if event.name == "problem":
+                        problem = {**event.data, "type": f"{TYPE_PREFIX}{event.data.get('code')}"}
                         raise CrmProblemError(response.status_code, problem)
-                    yield name, data
+                    yield event
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
@@ -184,22 +194,28 @@ class CrmConnection:
         return await token if inspect.isawaitable(token) else token
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    name = ""
+async def _events(response: httpx.Response) -> AsyncIterator[Event]:
+    name, event_id = "", None
     async for line in response.aiter_lines():
         field, _, value = line.partition(": ")
         if field == "event":
             name = value
+        elif field == "id":
+            event_id = value
         elif field == "data":
-            yield name, json.loads(value)
+            yield Event(name, json.loads(value), event_id)
 
 
 def _if_match(version: int | None) -> dict[str, str]:
     return {} if version is None else {"If-Match": f'"{version}"'}
 
 
-def _parameter(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _parameter(value: Any) -> str | list[str]:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return [str(item) for item in value]
+    return str(value)
 
 
 def _problem(response: httpx.Response) -> dict[str, Any]:

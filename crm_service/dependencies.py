@@ -11,10 +11,11 @@ from fastapi import Depends, Header, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from crm_service.access import Reader, StaffCheck, Writer
-from crm_service.auth import Subject, TokenVerifier
+from crm_service.auth import TokenVerifier
+from crm_service.cipher import KeyRing
 from crm_service.database import Caller, Database
 from crm_service.editing import Changed
-from crm_service.events.doorbell import Doorbell
+from crm_service.events.realtime import Realtime
 from crm_service.fields import Instant
 from crm_service.pagination import (
     DEFAULT_LIMIT,
@@ -23,7 +24,6 @@ from crm_service.pagination import (
     PageRequest,
     parse_cursor,
 )
-from crm_service.secrets.cipher import KeyRing
 from crm_service.signing_keys import SigningKeys
 from crm_service.tables import Created, RecordT
 from crm_service.versions import render_etag
@@ -41,7 +41,7 @@ class Services:
     signing_keys: SigningKeys
     verifier: TokenVerifier
     staff: StaffCheck
-    doorbell_for: Callable[[Subject], Doorbell]
+    realtime: Realtime
     event_poll_s: float
     keys: KeyRing
 

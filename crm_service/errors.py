@@ -18,7 +18,8 @@
     │   ├── ConflictError             409  AlreadyExistsError · UnknownReferenceError ·
     │   │   └── StaleVersionError     409  (412 PreconditionFailedError when If-Match was used)
     │   ├── UpstreamError             503  UpstreamUnavailableError · UpstreamTimeoutError ·
-    │   │                                  UpstreamContractError · BusyError
+    │   │                                  UpstreamContractError · BusyError ·
+    │   │                                  RealtimeUnavailableError
     │   │   └── StatementTimeoutError 504
     │   ├── EncryptionUnavailableError 501 no key, or not the one, for sensitive fields
     │   ├── SecretUnreadableError     500  a stored value does not open
@@ -284,6 +285,13 @@ class BusyError(UpstreamError):
 
     code = "busy"
     title = "Too much contention"
+
+
+class RealtimeUnavailableError(UpstreamError):
+    """Supabase Realtime does not answer: who is online cannot be told; rows are not affected."""
+
+    code = "realtime-unavailable"
+    title = "Realtime unavailable"
 
 
 class StatementTimeoutError(UpstreamError):

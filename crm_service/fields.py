@@ -99,6 +99,8 @@ class CreateBody(Body):
 class VersionedBody(Body):
     """A body that may say which version of the row it is based on."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {}})
+
     version: Version | None = Field(
         default=None, description="The version the change is based on; or use If-Match."
     )
@@ -120,6 +122,10 @@ class UpdateBody(VersionedBody):
 
 class MoveToCustomer(Body):
     """Where a row is moved to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"customer_id": "c0000000-0000-4000-8000-000000000002"}}
+    )
 
     customer_id: UUID
 

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from crm_service.secrets.cipher import KeyRing
+from crm_service.cipher import KeyRing
 
 # Well-known values that every `supabase start` shares: fine on a laptop, an open door elsewhere.
 _DEMO_JWT_SECRETS = frozenset(

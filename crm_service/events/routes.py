@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
@@ -13,6 +14,7 @@ from crm_service.dependencies import ReaderDep, ServicesDep
 from crm_service.errors import ServiceError, UpstreamError
 from crm_service.events.doorbell import Doorbell
 from crm_service.events.feed import CURSOR_PATTERN, ActivityFeed
+from crm_service.events.rooms import Room, room_topic
 from crm_service.problems import describe
 
 router = APIRouter(tags=["events"])
@@ -38,17 +40,30 @@ async def stream_events(
             description="`id` of the last event received: the stream goes on behind it.",
         ),
     ] = None,
+    customer_id: Annotated[
+        UUID | None, Query(description="Listen to a room of this customer's portal, too.")
+    ] = None,
+    room: Room = "chat",
+    *,
+    visible: Annotated[bool, Query(description="Let colleagues see that you are online.")] = True,
 ) -> EventStream:
     """Follow what colleagues and customers change, as it happens.
 
-    Events: `activity` (as in `/v1/activity`), `status` (whether the doorbell is joined), `reset`
-    (what happened since `Last-Event-ID` is not known any more: load again what you show),
-    `problem` (the stream ends; reconnect with a fresh token and `Last-Event-ID`). An event's
-    `id` is the position behind it, also of those without data that only move it.
+    Events: `activity` (as in `/v1/activity`), `online` (which colleagues are, as in
+    `/v1/online`), `room` (who is in the customer's room), `heard` (what was said there, such as
+    `typing`), `status` (whether the doorbell is joined), `reset` (what happened since
+    `Last-Event-ID` is not known any more: load again what you show), `problem` (the stream ends;
+    reconnect with a fresh token and `Last-Event-ID`). An event's `id` is the position behind it,
+    also of those without data that only move it.
     """
     feed = ActivityFeed(reader, last_event_id)
     await feed.start()
-    doorbell = services.doorbell_for(reader.caller.subject)
+    me = await reader.identify()
+    doorbell = services.realtime.doorbell(
+        reader.caller.subject,
+        says={"name": me.get("full_name"), "role": me.get("role")} if visible else None,
+        room=room_topic(customer_id, room) if customer_id is not None else None,
+    )
     stopping: asyncio.Event = request.app.state.stopping
     stream = _Stream(feed, doorbell, stopping, services.event_poll_s)
     return EventStream(
@@ -77,20 +92,19 @@ class _Stream:
         self._doorbell = doorbell
         self._stopping = stopping
         self._wait_s = min(poll_s, _KEEP_ALIVE_S)
+        self._told: dict[str, object] = {}
 
     async def events(self, expires_at: float) -> AsyncIterator[bytes]:
         """Yield events until the session ends, access is lost or the service stops."""
         listening = asyncio.create_task(self._doorbell.run(), name="crm-doorbell")
-        told_live: bool | None = None
         try:
             while not self._stopping.is_set():
                 if time.time() >= expires_at:
                     yield _problem("token-expired", "The session has ended; sign in again.")
                     return
-                if self._doorbell.live is not told_live:
-                    told_live = self._doorbell.live
-                    yield render_event("status", {"live": told_live}, self._feed.cursor)
                 self._doorbell.rung.clear()
+                for event in self._of_doorbell():
+                    yield event
                 try:
                     async for entry in self._feed.news():
                         yield render_event("activity", entry.row, entry.cursor)
@@ -108,6 +122,20 @@ class _Stream:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+    def _of_doorbell(self) -> Iterator[bytes]:
+        """Yield what the socket knows that was not told yet."""
+        doorbell = self._doorbell
+        if self._told.get("live") is not doorbell.live:
+            self._told["live"] = doorbell.live
+            yield render_event("status", {"live": doorbell.live}, self._feed.cursor)
+        for name, roster in (("online", doorbell.online), ("room", doorbell.in_room)):
+            if doorbell.live and self._told.get(name, []) != roster.members:
+                self._told[name] = roster.members
+                yield render_event(name, {"members": roster.members})
+        while doorbell.heard:
+            event, payload = doorbell.heard.popleft()
+            yield render_event("heard", {"event": event, "payload": payload})
 
     async def _rung(self) -> bool:
         """Wait for a ring, the service's end, or the time to look anyway."""

@@ -74,6 +74,12 @@ class InvoiceCreate(CreateBody):
 class InvoiceItemsReplace(Body):
     """The new items of a draft, in their order."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"items": [{"description": "Work", "quantity": 2, "unit_price_cents": 4500}]}
+        }
+    )
+
     items: Annotated[list[InvoiceItem], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
@@ -98,6 +104,8 @@ class InvoiceItems(BaseModel):
 
 class OverdueRun(Body):
     """Which invoices are overdue."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"due_before": "2026-12-01"}})
 
     due_before: date | None = Field(
         default=None, description="Invoices due before this day; today (UTC) if left out."

@@ -113,7 +113,7 @@ async def convert_lead(
     return answer_changed(response, changed)
 
 
-@router.get(_LEAD + "/notes")
+@router.get(_LEAD + "/notes", responses=describe(404))
 async def list_lead_notes(
     reader: ReaderDep,
     page: PageDep,
@@ -122,7 +122,11 @@ async def list_lead_notes(
 ) -> Page[LeadNoteRead]:
     """List the notes on a lead, newest first."""
     filters = [*equals("customer_id", customer_id), *equals("kind", kind)]
-    return await _notes.page(reader, filters, page)
+    found = await _notes.page(reader, filters, page)
+    if not found.items:
+        # No notes is not the same as no such lead, or one of somebody else.
+        await _leads.get(reader, customer_id)
+    return found
 
 
 @router.post(_LEAD + "/notes", status_code=status.HTTP_201_CREATED, responses=describe(409))

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from crm_service.access import Reader, Writer
+from crm_service.cipher import KeyRing, place
 from crm_service.dependencies import (
     CallerDep,
     IfMatch,
@@ -17,7 +18,6 @@ from crm_service.dependencies import (
 )
 from crm_service.errors import NotFoundError, ReplayedError, StaleVersionError
 from crm_service.problems import describe
-from crm_service.secrets.cipher import KeyRing, place
 from crm_service.secrets.schemas import (
     Reencrypted,
     SecretName,

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, field_validator
 
 from crm_service.fields import Body, Record
 
@@ -25,6 +25,13 @@ class SecretWrite(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"value": "4711#"}})
 
     value: SecretStr = Field(min_length=1, max_length=2000)
+
+    @field_validator("value")
+    @classmethod
+    def _refuse_nul(cls, value: SecretStr) -> SecretStr:
+        if "\x00" in value.get_secret_value():
+            raise ValueError("must not contain the NUL character")
+        return value
 
     @field_serializer("value", when_used="json")
     def _send(self, value: SecretStr) -> str:

@@ -137,8 +137,9 @@ async def _run(job: _Job, url: str, token: str, pause_s: int | None) -> int:
 
 async def _import_once(job: _Job, client: CrmClient) -> int:
     content = await _read(job.source)
-    removed = _removed(job, content)
     report = await _send(job, client, content)
+    # Only now: an import that broke off will tell of removed lines when it is made up for.
+    removed = _removed(job, content)
     _write_errors(job, report)
     _tell(job, report, removed)
     return int(report["failed"])

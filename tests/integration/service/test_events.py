@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from unittest.mock import ANY
+from uuid import UUID
 
 import httpx
 import pytest
 
+from crm_service.client import CrmClient
+from crm_service.events.rooms import Typing
+from portal_sdk import PasswordAuth, Portal
 from tests.integration.service.test_process import serving
 from tests.support.crm import assert_problem
-from tests.support.personas import AGENT, CUSTOMER_A
+from tests.support.personas import AGENT, CUSTOMER_A, MANAGER, PASSWORD
 
 WAIT_S = 20
 
@@ -25,12 +30,12 @@ async def service(stack):
 
 
 @asynccontextmanager
-async def following(url, token, **headers):
+async def following(url, token, query=None, **headers):
     """An open stream; yields a function that returns the next event of a kind."""
     auth = {"Authorization": f"Bearer {token}", **headers}
     async with (
         httpx.AsyncClient(base_url=url, headers=auth, trust_env=False, timeout=WAIT_S) as client,
-        client.stream("GET", "/v1/events") as response,
+        client.stream("GET", "/v1/events", params=query) as response,
     ):
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -85,6 +90,50 @@ async def test_a_change_arrives_and_a_stream_is_resumed(service, sign_in):
             headers = {"Authorization": f"Bearer {token}", "Last-Event-ID": never_given}
             response = await client.get("/v1/events", headers=headers)
         assert_problem(response, 422, "invalid-request")
+
+
+async def test_colleagues_are_seen_online_and_a_customers_room_is_heard(service, stack, sign_in):
+    """Presence of streams, and typing both ways, each under the own token."""
+    _, url = service
+    agent, manager = sign_in(AGENT), sign_in(MANAGER)
+    auth = {"Authorization": f"Bearer {manager}"}
+    room = {"customer_id": CUSTOMER_A.customer}
+    login = PasswordAuth(CUSTOMER_A.email, PASSWORD)
+    async with (
+        httpx.AsyncClient(base_url=url, trust_env=False, headers=auth) as http,
+        Portal(stack.api_url, stack.keys.publishable, auth=login) as portal,
+        AsyncExitStack() as rooms,
+    ):
+        await portal.ready(timeout_s=WAIT_S)
+        await rooms.enter_async_context(portal.presence("lobby", {"name": "A"}))
+        chat = await rooms.enter_async_context(portal.broadcast("chat"))
+        crm = CrmClient(url, manager, http=http)
+        assert AGENT.uid not in {member.key for member in await crm.list_online()}
+        async with following(url, agent, query=room) as next_event:
+            while not (await next_event("status"))[1]["live"]:
+                pass
+            own = {"key": AGENT.uid, "devices": 1, "says": {"name": ANY, "role": "agent"}}
+            assert own in (await next_event("online"))[1]["members"]
+            async with following(url, manager):
+                while MANAGER.uid not in str((await next_event("online"))[1]):
+                    pass
+                assert {AGENT.uid, MANAGER.uid} <= {m.key for m in await crm.list_online()}
+            while MANAGER.uid in str((await next_event("online"))[1]):
+                pass
+            async with following(url, manager, query={"visible": "false"}) as of_manager:
+                while AGENT.uid not in str((await of_manager("online"))[1]):
+                    pass
+                assert MANAGER.uid not in {m.key for m in await crm.list_online()}
+            (visitor,) = await crm.list_room(UUID(CUSTOMER_A.customer))
+            assert visitor.says == {"name": "A"}
+
+            await chat.typing().touch()
+            mark = {"key": CUSTOMER_A.uid, "is_typing": True}
+            assert (await next_event("heard"))[1] == {"event": "typing", "payload": mark}
+            typing = chat.typing().changes()
+            await crm.say_typing(UUID(CUSTOMER_A.customer), Typing(is_typing=True))
+            async with asyncio.timeout(WAIT_S):
+                assert await anext(typing) == {MANAGER.uid}
 
 
 async def test_streams_end_when_the_service_stops(service, sign_in):

@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import signal
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 from uuid import uuid4
 
 import pytest
@@ -10,7 +14,7 @@ import pytest
 from portalctl.commands.import_ import interval_s, keys_of
 from portalctl.exits import UsageError
 from tests.integration.service.test_process import serving
-from tests.support.personas import AGENT
+from tests.support.personas import AGENT, MANAGER
 
 
 async def run(*arguments):
@@ -44,6 +48,79 @@ async def test_a_file_is_imported_and_again(stack, sign_in, tmp_path):
         code, out, _ = await run("customers", str(file), *options, "--json")
         report = json.loads(out)
         assert (code, report["created"], report["unchanged"]) == (0, 1, 1)
+
+
+class Spreadsheet(BaseHTTPRequestHandler):
+    """A published spreadsheet; None is an outage."""
+
+    content: ClassVar[str | None] = None
+
+    def do_GET(self):
+        """Answer with the sheet as it is now."""
+        self.send_response(200 if self.content is not None else 500)
+        self.end_headers()
+        self.wfile.write((self.content or "").encode())
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def sheet():
+    """Serve the spreadsheet on this machine; yields its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Spreadsheet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/sheet.csv"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_a_published_spreadsheet_is_kept_in_step(stack, sign_in, sheet, rest):
+    """Only what differs is written; what was removed is told and left; outages end nothing."""
+    mark = uuid4().hex
+    header, lines = "no,name,score", [f"{mark}-{n},Lead {n},{n}" for n in (1, 2)]
+
+    def publish(*lines):
+        Spreadsheet.content = "\n".join([header, *lines, ""])
+
+    publish(*lines)
+    async with serving(stack) as (_, url):
+        command = [sys.executable, "-m", "portalctl", "import", "leads", sheet, "--every", "1s"]
+        options = ["--url", url, "--token", sign_in(MANAGER), "--key-column", "no", "--json"]
+        process = await asyncio.create_subprocess_exec(
+            *command, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+
+        async def told(**counts):
+            """Wait for a run that says so."""
+            async with asyncio.timeout(60):
+                while True:
+                    report = json.loads(await process.stdout.readline())
+                    if {name: report[name] for name in counts} == counts:
+                        return
+
+        await told(created=2, updated=0, removed=[])
+        await told(created=0, updated=0, unchanged=2, removed=[])
+        publish(lines[0].replace(",1", ",77"))
+        await told(created=0, updated=1, unchanged=0, removed=[f"{mark}-2"])
+        Spreadsheet.content = None
+        async with asyncio.timeout(60):
+            assert b"cannot be fetched" in await process.stderr.readline()
+        publish(*lines)
+        await told(created=0, updated=1, unchanged=1, removed=[])
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+        assert process.returncode == 130
+    names = {"name": "in.(Lead 1,Lead 2)", "order": "created_at.desc", "limit": "2"}
+    people = await rest.get(
+        "/customers", params={**names, "select": "version,leads(score,version)"}
+    )
+    stored = sorted(
+        (p["leads"]["score"], p["version"], p["leads"]["version"]) for p in people.json()
+    )
+    assert stored == [(1, 1, 3), (2, 1, 1)]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from crm_service.cipher import KeyRing, place
 from crm_service.errors import EncryptionUnavailableError, SecretUnreadableError
-from crm_service.secrets.cipher import KeyRing, place
 from tests.support.crm import make_settings
 
 OLD, NEW = (bytes(range(start, start + 32)) for start in (1, 101))
