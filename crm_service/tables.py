@@ -61,6 +61,10 @@ class Table(Generic[RecordT]):
         self.noun = noun
         self.key = key
         self._record = record
+        # Lists are validated in one call, and built as the very type that the routes declare, so
+        # that the framework does not validate them again.
+        self._records = TypeAdapter(list[record])  # type: ignore[valid-type]
+        self._page: type[Page[RecordT]] = Page[record]  # type: ignore[valid-type]
         self._soft_deleted = soft_deleted
         self.columns: Mapping[str, str] = {"select": select} if select is not None else {}
         self._adapters: dict[str, TypeAdapter[Any]] = {
@@ -98,10 +102,11 @@ class Table(Generic[RecordT]):
         if self._soft_deleted:
             query.append(("deleted_at", "not.is.null" if deleted else "is.null"))
         rows = await reader.select(self.name, query)
-        items = [self.parse(row) for row in rows[: page.limit]]
-        if len(rows) <= page.limit:
-            return Page(items=items, next_cursor=None)
-        return Page(items=items, next_cursor=page.cursor_behind(rows[page.limit - 1], self.key))
+        cursor = None
+        if len(rows) > page.limit:
+            cursor = page.cursor_behind(rows[page.limit - 1], self.key)
+        items = self._parse_all(rows[: page.limit])
+        return self._page.model_construct(items=items, next_cursor=cursor)
 
     async def create(
         self,
@@ -154,12 +159,23 @@ class Table(Generic[RecordT]):
         try:
             return self._record.model_validate(row)
         except ValidationError as error:
-            columns = sorted({str(entry["loc"][0]) for entry in error.errors() if entry["loc"]})
-            raise UpstreamContractError(
-                f"Rows of {self.name} look different than expected ({', '.join(columns)}). "
-                "Apply supabase/migrations.",
-                retry_after_s=60,
-            ) from None
+            raise self._strange(error, at=0) from None
+
+    def _parse_all(self, rows: list[Row]) -> list[RecordT]:
+        try:
+            return self._records.validate_python(rows)
+        except ValidationError as error:
+            raise self._strange(error, at=1) from None
+
+    def _strange(self, error: ValidationError, *, at: int) -> UpstreamContractError:
+        """Name the columns that are wrong; their names stand at this place of a location."""
+        locations = [entry["loc"] for entry in error.errors()]
+        columns = sorted({str(location[at]) for location in locations if len(location) > at})
+        return UpstreamContractError(
+            f"Rows of {self.name} look different than expected ({', '.join(columns)}). "
+            "Apply supabase/migrations.",
+            retry_after_s=60,
+        )
 
     async def row(self, access: Reader, row_id: UUID) -> Row:
         """Return one row as the database printed it.
