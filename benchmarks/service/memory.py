@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Any
 
@@ -27,6 +28,7 @@ async def memory(world: World) -> dict[str, Any]:
     for mark in MARKS:
         await asyncio.gather(*(work(member, mark) for member in members))
         resident[str(mark)] = round(resident_bytes(world.service_pid) / 1e6, 1)
+        print(f"{mark} requests: {resident[str(mark)]} MB", file=sys.stderr)
     for member in members:
         member.connection.close()
     return {
