@@ -59,6 +59,31 @@ async def test_a_failing_database_is_one_clear_answer(answer, status, code):
         assert int(response.headers["retry-after"]) > 0
 
 
+async def test_a_list_is_the_rows_that_fit_the_page_and_where_to_go_on():
+    """One row more is asked for; its place is that of the last one shown."""
+    other = {**CUSTOMER_ROW, "id": CUSTOMER_ROW["id"].replace("1", "2"), "name": "Grace"}
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW, other), rows(other))
+    async with running_app(make_settings(), supabase) as (_, client):
+        first = (await client.get("/v1/customers?limit=1", headers=AUTH)).json()
+        assert [item["name"] for item in first["items"]] == [CUSTOMER_ROW["name"]]
+        query = {"limit": 1, "cursor": first["next_cursor"]}
+        second = (await client.get("/v1/customers", params=query, headers=AUTH)).json()
+    assert [item["name"] for item in second["items"]] == ["Grace"]
+    assert second["next_cursor"] is None
+    asked = supabase.calls[1].url.params
+    assert CUSTOMER_ROW["id"] in asked["or"]
+    assert CUSTOMER_ROW["created_at"] in asked["or"]
+
+
+async def test_a_list_names_the_columns_it_does_not_understand():
+    """Those of the row that is wrong, not its place."""
+    strange = {**CUSTOMER_ROW, "preferences": "none", "version": None}
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW, strange))
+    response = await ask(supabase, "GET", "/v1/customers")
+    problem = assert_problem(response, 503, "database-contract")
+    assert "(preferences, version)" in problem["detail"]
+
+
 async def test_a_hanging_database_is_given_up_in_time():
     """No request hangs longer than the configured time, and the read is not left running."""
     settings = make_settings(database_timeout_s=0.05)
