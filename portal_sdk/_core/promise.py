@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PROMISE_PAUSES_S = (0.0, 0.004, 0.016, 0.064, 0.256, 1.024)
-"""Waits before looking again for a change that was rung for but is not visible yet."""
+PROMISE_PAUSES_S = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.256, 1.024)
+"""Waits before looking again for a change that was rung for but is not visible yet.
+
+They double, so that a change is read at the latest after twice the time that it was invisible.
+"""
 
 
 @dataclass(slots=True)
