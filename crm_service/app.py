@@ -62,6 +62,9 @@ _SLICES = (
     imports,
 )
 
+# What any operation may answer, besides its own problems.
+_EVERYWHERE = (400, 401, 403, 408, 413, 422, 429, 503, 504)
+
 _CORS_REQUEST_HEADERS = [
     "Authorization",
     "Content-Type",
@@ -152,7 +155,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 
 
 def _version_1() -> APIRouter:
-    router = APIRouter(prefix="/v1", responses=describe(401, 403, 422, 503, 504))
+    router = APIRouter(prefix="/v1", responses=describe(*_EVERYWHERE))
     for part in _SLICES:
         router.include_router(part)
     return router

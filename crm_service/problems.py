@@ -32,6 +32,25 @@ _FRAMEWORK_PROBLEMS = {
     408: ("body-too-slow", "Body too slow", "Send the whole body without long pauses."),
     413: ("body-too-large", "Body too large", "Send less at once."),
 }
+# For the documentation: a usual problem of each status.
+_EXAMPLES = {
+    **_FRAMEWORK_PROBLEMS,
+    401: ("token-expired", "Token expired", "Refresh the session and send the new token."),
+    403: ("forbidden", "Not allowed", "The database refused this for your role."),
+    404: ("not-found", "Not found", "There is no customer with this id."),
+    409: ("already-exists", "Already exists", "The id belongs to a customer with other content."),
+    412: (
+        "stale-version",
+        "Version is stale",
+        "The row is at version 4, the change is based on 3.",
+    ),
+    422: ("invalid-request", "Invalid request", "Correct these and send it again: body.name."),
+    428: ("version-required", "Version required", "Say which version the change is based on."),
+    429: ("rate-limited", "Too many requests", "Wait for as long as Retry-After says."),
+    501: ("encryption-unavailable", "No key for sensitive fields", "Set CRM_FIELD_KEYS."),
+    503: ("database-unavailable", "Database unavailable", "Nothing was written; try again."),
+    504: ("statement-timeout", "The database gave up on the statement", "Ask for less."),
+}
 
 
 class FieldProblem(BaseModel):
@@ -72,9 +91,21 @@ def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": schema}},
+            "content": {MEDIA_TYPE: {"schema": schema, "example": _example(status)}},
         }
         for status in statuses
+    }
+
+
+def _example(status: int) -> dict[str, Any]:
+    """Return a problem of this status as it may look."""
+    code, title, detail = _EXAMPLES[status]
+    return {
+        "type": f"{TYPE_PREFIX}{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": "6f1c2b1e-0d3f-4b7e-9a55-0c8f2f6c7d11",
     }
 
 

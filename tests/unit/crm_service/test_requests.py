@@ -319,6 +319,11 @@ async def test_openapi_describes_every_error_as_a_problem():
                 good = {_STREAMS.get(path, "application/json")} if status != "204" else set()
                 wanted = good if status < "300" else {"application/problem+json"}
                 assert kinds == wanted, (path, status)
-    for name, schema in schemas.items():
-        if name.endswith(("Create", "Update", "Schedule", "Grant", "Adjustment")):
-            assert schema["example"], name
+                if status >= "400":
+                    example = response["content"]["application/problem+json"]["example"]
+                    assert example["status"] == int(status), (path, status)
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if body is not None:
+                references = [body["schema"], *body["schema"].get("anyOf", ())]
+                (name,) = (r["$ref"].rpartition("/")[2] for r in references if "$ref" in r)
+                assert "example" in schemas[name], name
