@@ -29,7 +29,7 @@ STEPS = st.tuples(st.sampled_from(VERBS), st.integers(0, ROWS - 1), WHOSE)
 OUTRIGHT = st.sampled_from(["add job", "say", "points", "close"])
 RACES = st.lists(st.lists(STEPS, min_size=1, max_size=5), min_size=2, max_size=SESSIONS)
 SHORT = settings(max_examples=8, stateful_step_count=40, derandomize=True, phases=[Phase.generate])
-LONG = settings(max_examples=400, stateful_step_count=60)
+LONG = settings(max_examples=150, stateful_step_count=60)
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
