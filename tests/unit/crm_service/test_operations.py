@@ -26,7 +26,7 @@ ORIGIN = "https://crm.example.com"
 async def test_metrics_count_requests_problems_and_database_calls():
     """By route template and code; no ids, no people."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW), rows())
-    async with scripted_app(supabase) as (_, client):
+    async with running_app(make_settings(), supabase) as (_, client):
         await client.get(f"/v1/customers/{ID}", headers=AUTH)
         await client.get(f"/v1/customers/{ID}", headers=AUTH)
         await client.get(f"/v1/customers/{ID}")
