@@ -18,7 +18,10 @@ from psycopg2.extras import LogicalReplicationConnection
 log = logging.getLogger(__name__)
 
 _BATCH = 500
-_FEEDBACK_S = 1.0
+# From version 16 on, a walsender reads how far the log is flushed and only then puts itself on the
+# list of those to wake. A commit in between wakes nobody, and its changes wait for the next one, or
+# half of wal_sender_timeout: 30 s. Whatever the client says makes it look again.
+_FEEDBACK_S = 0.1
 
 
 class ReplicationStream:
@@ -133,5 +136,6 @@ class ReplicationStream:
         asyncio.get_running_loop().call_soon(self._drain)
 
     def _confirm(self) -> None:
-        """Tell PostgreSQL what may be forgotten: everything that was delivered."""
-        self._cursor.send_feedback(flush_lsn=self._cursor.wal_end)
+        """Tell PostgreSQL what may be forgotten, everything that was delivered; it looks again."""
+        # Without force, psycopg2 keeps it to itself for ten seconds.
+        self._cursor.send_feedback(flush_lsn=self._cursor.wal_end, force=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import asyncpg
 import pytest
 
 from local_stack.realtime import RealtimeConfig
@@ -311,6 +312,30 @@ async def test_transactions_arrive_whole_in_order_or_not_at_all(tables: Project)
     assert len({c["commit_timestamp"] for c in changes[:250]}) == 1
     await tables.fence(client)
     assert client.frames == []
+
+
+async def test_an_idle_stream_makes_postgresql_look_at_its_log_again(
+    tables: Project, bare_database: Any
+) -> None:
+    """A commit that woke no walsender is found at the next look, not at the next commit."""
+    admin = await asyncpg.connect(bare_database.admin_url)
+
+    async def heard_at() -> Any:
+        return await admin.fetchval(
+            "select reply_time from pg_stat_replication where pid = "
+            "(select active_pid from pg_replication_slots where database = current_database())"
+        )
+
+    try:
+        for _ in range(3):
+            before = await heard_at()
+
+            async def has_spoken(before: Any = before) -> bool:
+                return await heard_at() != before
+
+            await eventually(has_spoken, 2)
+    finally:
+        await admin.close()
 
 
 @pytest.mark.spec("RT-72")
