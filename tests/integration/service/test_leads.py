@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from tests.support.crm import assert_problem
@@ -117,16 +118,27 @@ async def test_everybody_knows_who_they_are(ask):
     assert (me["user_id"], me["role"]) == (AGENT.uid, "agent")
 
 
-async def test_admins_manage_staff_and_others_do_not(ask):
+@pytest.fixture
+async def newcomer(stack):
+    """Somebody without a place in the company, who is a stranger again afterwards."""
+    yield UNLINKED
+    connection = await asyncpg.connect(stack.database_url)
+    try:
+        await connection.execute("delete from public.staff where user_id = $1", UNLINKED.uid)
+    finally:
+        await connection.close()
+
+
+async def test_admins_manage_staff_and_others_do_not(ask, newcomer):
     """Added, promoted, deactivated; a stale change is refused with the row."""
-    body = {"user_id": UNLINKED.uid, "full_name": "New One", "email": "new@crm.example"}
+    body = {"user_id": newcomer.uid, "full_name": "New One", "email": "new@crm.example"}
     for persona in (AGENT, MANAGER):
         assert_problem(await ask(persona, "POST", "staff", body), 403, "forbidden")
     made = await ask(ADMIN, "POST", "staff", body)
     assert made.status_code == 201
-    path = f"staff/{UNLINKED.uid}"
+    path = f"staff/{newcomer.uid}"
     try:
-        assert (await ask(UNLINKED, "GET", "me")).json()["role"] == "agent"
+        assert (await ask(newcomer, "GET", "me")).json()["role"] == "agent"
         assert_problem(
             await ask(AGENT, "PATCH", path, {"role": "admin", "version": 1}), 403, "forbidden"
         )
@@ -137,7 +149,7 @@ async def test_admins_manage_staff_and_others_do_not(ask):
     finally:
         gone = await ask(ADMIN, "PATCH", path, {"active": False}, **{"If-Match": "*"})
     assert gone.json()["active"] is False
-    assert_problem(await ask(UNLINKED, "GET", "me"), 403, "staff-inactive")
+    assert_problem(await ask(newcomer, "GET", "me"), 403, "staff-inactive")
 
 
 async def test_nobody_changes_their_own_role(ask):
