@@ -18,6 +18,7 @@ from local_stack.auth.errors import AuthError, validation_failed
 from local_stack.auth.passwords import check_strength
 from local_stack.auth.services import Services
 from local_stack.auth.sessions import LogoutScope, end_sessions
+from local_stack.auth.turns import Gone, gone_of
 from local_stack.auth.user_writes import (
     delete_user,
     insert_user,
@@ -74,7 +75,7 @@ class AdminRoutes:
         new = NewUser(
             email=email,
             phone=phone,
-            password_hash=await self._password_hash(body),
+            password_hash=await self._password_hash(body, gone_of(request)),
             user_metadata={**data, "email_verified": True} if confirmed else data,
             app_metadata=body.json_object("app_metadata") or {},
             email_confirmed=confirmed,
@@ -104,7 +105,9 @@ class AdminRoutes:
         password = body.text("password")
         if password is not None:
             check_strength(password, self._services.config.password_min_chars)
-        hashed = None if password is None else await self._services.passwords.hash(password)
+        hashed = None
+        if password is not None:
+            hashed = await self._services.passwords.hash(password, gone_of(request))
         now = self._services.now()
         async with self._services.transaction() as connection:
             user = await _user_of_path(connection, request)
@@ -136,7 +139,7 @@ class AdminRoutes:
     async def _read(self, request: Request) -> Body:
         return await read_body(request, self._services.config.max_body_bytes)
 
-    async def _password_hash(self, body: Body) -> str:
+    async def _password_hash(self, body: Body, gone: Gone) -> str:
         password, given_hash = body.text("password"), body.text("password_hash")
         if password and given_hash:
             raise validation_failed("Only a password or a password hash should be provided")
@@ -144,7 +147,7 @@ class AdminRoutes:
             return _checked_hash(given_hash)
         if password:
             check_strength(password, 1)  # administrators may set short passwords, as in GoTrue
-        return await self._services.passwords.hash(password or secrets.token_urlsafe(48))
+        return await self._services.passwords.hash(password or secrets.token_urlsafe(48), gone)
 
 
 def _changes_of(user: User, body: Body, now: datetime) -> dict[str, Any]:

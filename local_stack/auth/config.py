@@ -19,6 +19,9 @@ class AuthConfig:
         refresh_reuse_interval_s: seconds during which a used refresh token may be sent again.
         password_min_chars: shortest password that is accepted.
         bcrypt_rounds: cost of new password hashes; a sign-in of an unknown user costs as much.
+        max_waiting_passwords: sign-ins and the like that may wait for bcrypt at once; more get 429.
+        max_password_wait_s: longest wait of one of them, then 504. GoTrue answers 504 when a whole
+            request takes longer than these 10 s (``GOTRUE_API_MAX_REQUEST_DURATION``).
         signup_enabled: whether ``POST /signup`` creates users.
         max_body_bytes: longest request body.
         pool_size: database connections at most.
@@ -30,6 +33,8 @@ class AuthConfig:
     refresh_reuse_interval_s: float = 10.0
     password_min_chars: int = 6
     bcrypt_rounds: int = 10
+    max_waiting_passwords: int = 1_000
+    max_password_wait_s: float = 10.0
     signup_enabled: bool = True
     max_body_bytes: int = 1_000_000
     pool_size: int = 8
@@ -43,5 +48,9 @@ class AuthConfig:
             raise StackConfigError("refresh_reuse_interval_s must not be negative.")
         if self.bcrypt_rounds not in _BCRYPT_ROUNDS:
             raise StackConfigError("bcrypt_rounds must be between 4 and 15.")
+        if self.max_waiting_passwords < 0:
+            raise StackConfigError("max_waiting_passwords must not be negative.")
+        if self.max_password_wait_s <= 0:
+            raise StackConfigError("max_password_wait_s must be more than 0 seconds.")
         if self.pool_size < 1:
             raise StackConfigError("pool_size must be at least 1.")

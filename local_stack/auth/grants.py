@@ -16,6 +16,7 @@ from local_stack.auth.sessions import (
     open_session,
     touch_session,
 )
+from local_stack.auth.turns import Gone
 from local_stack.auth.users import (
     AUDIENCE,
     Connection,
@@ -26,18 +27,25 @@ from local_stack.auth.users import (
 
 
 async def grant_by_password(
-    services: Services, *, email: str | None, phone: str | None, password: str, caller: Caller
+    services: Services,
+    *,
+    email: str | None,
+    phone: str | None,
+    password: str,
+    caller: Caller,
+    gone: Gone,
 ) -> dict[str, Any]:
     """Sign a user in and return the token response.
 
     Raises:
         AuthError: unknown user and wrong password (the same refusal after the same time), banned,
-            or address not confirmed.
+            or address not confirmed; too many passwords to check at once.
+        ClientDisconnect: the caller, whom ``gone`` watches, left before the password was checked.
     """
     async with services.reading() as connection:
         user = await find_user_to_sign_in(connection, email=email, phone=phone)
     stored_hash = None if user is None else user.password_hash
-    if not await services.passwords.matches(password, stored_hash) or user is None:
+    if not await services.passwords.matches(password, stored_hash, gone) or user is None:
         raise AuthError(400, "invalid_credentials", "Invalid login credentials")
     if user.is_banned(services.now()):
         raise AuthError(400, "user_banned", "User is banned")

@@ -67,6 +67,11 @@ class AuthServer:
         """The project's keys, which the gateway checks."""
         return self._services.keys
 
+    @property
+    def passwords(self) -> PasswordHasher:
+        """The hasher of a started server."""
+        return self._services.passwords
+
     async def is_ready(self) -> bool:
         """Tell whether the database answers."""
         try:
@@ -85,7 +90,11 @@ class AuthServer:
             return
         config = self._services.config
         self._services.pool = await open_pool(self._dsn, config)
-        self._services.hasher = PasswordHasher(config.bcrypt_rounds)
+        self._services.hasher = PasswordHasher(
+            config.bcrypt_rounds,
+            max_waiting=config.max_waiting_passwords,
+            max_wait_s=config.max_password_wait_s,
+        )
 
     async def stop(self) -> None:
         """Give the connections back. Safe to call twice.

@@ -20,6 +20,7 @@ from local_stack.auth.passwords import check_strength
 from local_stack.auth.refused import CHANGE_OF_EMAIL, CHANGE_OF_PHONE, GRANTS
 from local_stack.auth.services import Services
 from local_stack.auth.sessions import LogoutScope, end_sessions
+from local_stack.auth.turns import Gone, gone_of
 from local_stack.auth.user_writes import insert_user, merged, update_user
 from local_stack.auth.users import NewUser
 
@@ -62,7 +63,8 @@ class UserRoutes:
         check_strength(password, self._services.config.password_min_chars)
         if not email:
             raise validation_failed("An email address is required")
-        new = await self._new_user(parse_email(email), password, body.json_object("data") or {})
+        data = body.json_object("data") or {}
+        new = await self._new_user(parse_email(email), password, data, gone_of(request))
         return JSONResponse(await self._create_and_sign_in(new, request))
 
     async def read_user(self, request: Request) -> Response:
@@ -84,7 +86,9 @@ class UserRoutes:
             changes["raw_user_meta_data"] = merged(signed_in.user.user_metadata, data)
         password = body.text("password")
         if password is not None:
-            changes["encrypted_password"] = await self._new_password_hash(signed_in, password)
+            changes["encrypted_password"] = await self._new_password_hash(
+                signed_in, password, gone_of(request)
+            )
         return JSONResponse(await self._write_changes(signed_in, changes))
 
     async def log_out(self, request: Request) -> Response:
@@ -117,16 +121,19 @@ class UserRoutes:
             phone=parse_phone(phone) if phone else None,
             password=body.text("password") or "",
             caller=caller_of(request),
+            gone=gone_of(request),
         )
 
-    async def _new_user(self, email: str, password: str, data: dict[str, Any]) -> NewUser:
+    async def _new_user(
+        self, email: str, password: str, data: dict[str, Any], gone: Gone
+    ) -> NewUser:
         user_id = uuid4()
         facts = {"email": email, "phone_verified": False, "sub": str(user_id)}
         return NewUser(
             id=user_id,
             email=email,
             phone=None,
-            password_hash=await self._services.passwords.hash(password),
+            password_hash=await self._services.passwords.hash(password, gone),
             user_metadata={**data, **facts, "email_verified": True},
             identity_fields=data,
             email_confirmed=True,
@@ -144,13 +151,14 @@ class UserRoutes:
                 raise
             return await grant_to_user(self._services, connection, user, caller_of(request))
 
-    async def _new_password_hash(self, signed_in: SignedIn, password: str) -> str:
+    async def _new_password_hash(self, signed_in: SignedIn, password: str, gone: Gone) -> str:
         check_strength(password, self._services.config.password_min_chars)
-        if await self._services.passwords.matches(password, signed_in.user.password_hash):
+        passwords = self._services.passwords
+        if await passwords.matches(password, signed_in.user.password_hash, gone):
             raise AuthError(
                 422, "same_password", "New password should be different from the old password."
             )
-        return await self._services.passwords.hash(password)
+        return await passwords.hash(password, gone)
 
     async def _write_changes(self, signed_in: SignedIn, changes: dict[str, Any]) -> dict[str, Any]:
         if not changes:
