@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import httpx
 from fastapi import APIRouter, FastAPI
@@ -106,11 +106,12 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with create_http_client(settings, transport) as http:
-            wire = create_wire(settings, transport)
+        async with (
+            create_http_client(settings, transport) as http,
+            aclosing(create_wire(settings, transport)) as wire,
+        ):
             app.state.services = _create_services(settings, http, wire, metrics)
             yield
-            await wire.aclose()
 
     app = FastAPI(
         title="Portal Sync CRM",

@@ -25,7 +25,7 @@ from crm_service.errors import (
 from crm_service.metrics import Metrics
 from crm_service.settings import Settings
 from crm_service.upstream_errors import error_from_response
-from crm_service.wire import Answer, BrokenError, ConnectError, SocketWire, TransportWire, Wire
+from crm_service.wire import Answer, BrokenError, ConnectError, PooledWire, TransportWire, Wire
 
 Row = dict[str, Any]
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -78,18 +78,18 @@ def create_http_client(
 
 
 def create_wire(settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> Wire:
-    """Create the way to PostgREST; it lives as long as the application.
+    """Create the way to PostgREST, in a running event loop; it lives as long as the application.
 
     Args:
         settings: Address and limits.
         transport: Replaces the network, for tests of a failing database.
     """
     parts = urlsplit(settings.rest_url)
-    origin = f"{parts.scheme}://{parts.netloc}"
+    origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if transport is not None:
         return TransportWire(transport, origin)
     tls = httpx.create_ssl_context(trust_env=False) if parts.scheme == "https" else None
-    return SocketWire(origin, keepalive_s=settings.database_keepalive_s, tls=tls)
+    return PooledWire(origin, keepalive_s=settings.database_keepalive_s, tls=tls)
 
 
 class Database:

@@ -1,26 +1,26 @@
-"""HTTP/1.1 to one server: one request at a time on each kept connection; nothing is interpreted.
+"""HTTP to one server over ``aiohttp``; nothing is interpreted (docs/decisions/0009).
 
-A general HTTP client costs several times what the call itself costs (docs/decisions). The parser is
-``httptools``, which the server side uses, too.
+No cookies are kept, no redirects followed, no proxy or netrc of the environment used: whatever a
+request carries, its caller gave it.
 """
 
-import asyncio
+import io
 import ssl
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
-from urllib.parse import urlsplit
+from typing import Protocol
 
-import httptools
+import aiohttp
 import httpx
+from yarl import URL
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+# From here on aiohttp wants a file, which it sends piece by piece.
+_MAX_WHOLE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers by lower-case name, and the whole body."""
+    """Status, headers (looked up in any case), and the whole body."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,12 +55,13 @@ class Wire(Protocol):
         Args:
             method: HTTP method.
             target: Path and query.
-            headers: Without ``Host`` and ``Content-Length``.
+            headers: Without ``Host`` and ``Content-Length``; no line breaks.
             content: Body.
 
         Raises:
             ConnectError: Nothing was sent.
             BrokenError: What was sent may have taken effect.
+            ValueError: A header would break out of its line; nothing was sent.
 
         Cancellation:
             Ends the wait; what was sent may have taken effect.
@@ -72,85 +73,71 @@ class Wire(Protocol):
         ...
 
 
-class SocketWire:
-    """A ``Wire`` of TCP or TLS connections; the last one used is used first.
+class PooledWire:
+    """A ``Wire`` of kept connections; made in the event loop that uses it.
 
-    How many there are at once is up to the caller.
+    How many there are at once, and how long an answer may take, is up to the caller. A ``GET`` is
+    sent once more when its connection breaks.
 
     Args:
         origin: ``http://host:port`` or ``https://host``.
         keepalive_s: Idle time after which a connection is not used again.
-        tls: Needed for ``https``.
+        tls: Says which servers are trusted; None for the authorities of the system.
     """
 
     def __init__(self, origin: str, *, keepalive_s: float, tls: ssl.SSLContext | None) -> None:
-        parts = urlsplit(origin)
-        self._host = parts.hostname or ""
-        self._port = parts.port or _DEFAULT_PORTS[parts.scheme]
-        self._tls = tls if parts.scheme == "https" else None
-        self._host_line = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
-        self._keepalive_s = keepalive_s
-        self._idle: deque[_Connection] = deque()
+        self._origin = origin
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive_s, ssl=tls or True),
+            request_class=_Request,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity"},
+            skip_auto_headers=["User-Agent"],
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
 
     async def exchange(
         self, method: str, target: str, headers: Mapping[str, str], content: bytes | None
     ) -> Answer:
         """Send a request and return its answer; see ``Wire.exchange``."""
-        head = render_head(method, target, self._host_line, headers, content)
-        connection = self._kept() or await self._connect()
+        data: bytes | io.BytesIO | None = content
+        if content is not None and len(content) > _MAX_WHOLE_BYTES:
+            data = io.BytesIO(content)
         try:
-            answer = await connection.exchange(head if content is None else head + content)
-        except BaseException:
-            # An answer may still be under way: the next request must not get it.
-            connection.abort()
-            raise
-        if connection.is_reusable:
-            connection.idle_since = asyncio.get_running_loop().time()
-            self._idle.append(connection)
-        else:
-            connection.abort()
-        return answer
+            async with self._session.request(
+                method,
+                URL(self._origin + target, encoded=True),
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+            ) as response:
+                return Answer(response.status, response.headers, await response.read())
+        # Not "from error": aiohttp quotes the URL and the answer, which hold data of people.
+        except (aiohttp.ClientConnectorError, _UnaskedError) as error:
+            raise ConnectError(type(error).__name__) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise BrokenError(type(error).__name__) from None
 
     async def aclose(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().abort()
-
-    def _kept(self) -> "_Connection | None":
-        oldest = asyncio.get_running_loop().time() - self._keepalive_s
-        while self._idle and self._idle[0].idle_since < oldest:
-            self._idle.popleft().abort()
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_lost:
-                return connection
-        return None
-
-    async def _connect(self) -> "_Connection":
-        loop = asyncio.get_running_loop()
-        try:
-            _, connection = await loop.create_connection(
-                _Connection, self._host, self._port, ssl=self._tls
-            )
-        except OSError as error:
-            raise ConnectError(type(error).__name__) from error
-        return connection
+        await self._session.close()
 
 
-def render_head(
-    method: str, target: str, host_line: str, headers: Mapping[str, str], content: bytes | None
-) -> bytes:
-    """Return request line and headers.
+class _UnaskedError(aiohttp.ServerDisconnectedError):
+    """A kept connection said something that nobody had asked; nothing was sent on it."""
 
-    Raises:
-        ValueError: A header would break out of its line.
+
+class _Request(aiohttp.ClientRequest):
+    """A request that refuses a connection with an answer to somebody else's request on it.
+
+    The pool looks whether a kept connection is open, not whether it was silent.
     """
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
-        raise ValueError("a header contains a line break")
-    if content is not None:
-        lines += f"Content-Length: {len(content)}\r\n"
-    return f"{method} {target} HTTP/1.1\r\n{host_line}{lines}\r\n".encode("latin-1")
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is None or conn.protocol.should_close:
+            raise _UnaskedError
+        return await super().send(conn)
 
 
 class TransportWire:
@@ -158,7 +145,7 @@ class TransportWire:
 
     Args:
         transport: Answers the requests; not closed here.
-        origin: See ``SocketWire``.
+        origin: See ``PooledWire``.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport, origin: str) -> None:
@@ -183,88 +170,3 @@ class TransportWire:
 
     async def aclose(self) -> None:
         """Close nothing."""
-
-
-class _Connection(asyncio.Protocol):
-    """One connection; the parser calls its ``on_…`` methods."""
-
-    def __init__(self) -> None:
-        self.idle_since = 0.0
-        self.is_lost = False
-        self.is_reusable = False
-        self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._answer: asyncio.Future[Answer] | None = None
-        self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
-        self._reading_body = False
-
-    async def exchange(self, request: bytes) -> Answer:
-        assert self._transport is not None  # noqa: S101 - connected before anybody has it
-        self.is_reusable = False
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        try:
-            return await self._answer
-        finally:
-            self._answer = None
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self._answer is None:
-            # Nobody has asked: whatever it is, the next answer would not be the right one.
-            self._lose("unexpected bytes")
-            self.abort()
-            return
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._lose("not HTTP")
-            self.abort()
-
-    def eof_received(self) -> None:
-        framed = "content-length" in self._headers or "transfer-encoding" in self._headers
-        if self._reading_body and not framed:
-            # A body without a length ends with the connection.
-            self.on_message_complete()
-            self.is_reusable = False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lose("closed by the server" if exc is None else type(exc).__name__)
-
-    def on_message_begin(self) -> None:
-        if self._answer is not None and self._answer.done():
-            # Two answers to one request: the next request must not get the second one.
-            self._lose("unexpected bytes")
-        self._headers = {}
-        self._body = []
-        self._reading_body = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        self._reading_body = True
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200 or self._answer is None or self._answer.done():
-            return
-        self._reading_body = False
-        self.is_reusable = self._parser.should_keep_alive() and not self.is_lost
-        self._answer.set_result(Answer(status, self._headers, b"".join(self._body)))
-
-    def _lose(self, reason: str) -> None:
-        self.is_lost = True
-        self.is_reusable = False
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(BrokenError(reason))
