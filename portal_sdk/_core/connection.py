@@ -332,9 +332,7 @@ class ConnectionMachine:
     def _poll_only(self, now: float) -> None:
         self._deadlines.setdefault("verify", now + self._verify_pause_s())
         self.state = LinkState.WAITING
-        self.is_polling = True
-        self._deadlines["poll"] = now + self._config.poll_interval_s
-        self._effects.append(CatchUp())
+        self._start_polling(now)
 
     def _wait(self, error: PortalError, now: float, *, at_least_s: float = 0.0) -> None:
         self._clear("join", "beat", "beat_answer", "stable", "return")
@@ -351,9 +349,15 @@ class ConnectionMachine:
             self.is_polling = False
             self._clear("poll")
         elif not self.is_polling and self.failure_count >= self._config.poll_after_failures:
-            self.is_polling = True
-            self._deadlines["poll"] = now + self._config.poll_interval_s
-            self._effects.append(CatchUp())
+            self._start_polling(now)
+
+    def _start_polling(self, now: float) -> None:
+        # CONN-12: an answer from before the doorbell fell silent says nothing of what came since.
+        self.is_polling = True
+        self.is_verified = False
+        self._clear("unverified")
+        self._deadlines["poll"] = now + self._config.poll_interval_s
+        self._effects.append(CatchUp())
 
     def _rest(self, state: LinkState) -> None:
         if self.state in {LinkState.OPENING, LinkState.JOINED}:

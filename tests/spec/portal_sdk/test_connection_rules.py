@@ -221,6 +221,19 @@ def test_polling_begins_after_two_failures_and_ends_with_a_join() -> None:
 
 
 @pytest.mark.spec("CONN-12")
+def test_polling_begins_unverified_whatever_was_answered_before() -> None:
+    made = joined()
+    made.handle(ev.DatabaseAnswered(was_head=True), 1.0)
+    lose(made, 1.5)
+    assert made.is_verified
+    made.handle_timer(2.5)
+    lose(made, 2.5)
+    assert (made.is_polling, made.is_verified) == (True, False)
+    made.handle(ev.DatabaseAnswered(was_head=False), 2.6)
+    assert made.is_verified
+
+
+@pytest.mark.spec("CONN-12")
 def test_a_denied_channel_asks_again_who_the_customer_is() -> None:
     made = opening()
     lose(made, 0.0, ev.LossKind.DENIED)
