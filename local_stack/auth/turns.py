@@ -33,6 +33,11 @@ class Turns:
         """How many wait now."""
         return self._waiting
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next one has to wait."""
+        return self._places.locked()
+
     @contextlib.asynccontextmanager
     async def turn(self, gone: Gone) -> AsyncGenerator[None]:
         """Hold a place while the block runs.
@@ -48,7 +53,7 @@ class Turns:
         Cancellation:
             Safe; the place goes to the next one.
         """
-        if self._places.locked():
+        if self.is_busy:
             await self._queue(gone)
         else:
             await self._places.acquire()  # free, so this does not wait
