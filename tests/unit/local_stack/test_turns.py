@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
@@ -39,6 +39,8 @@ class Seen:
 callers = st.lists(st.builds(Caller, ticks, ticks, st.integers(0, 6)), max_size=12)
 
 
+# Explaining a failure traces every line of the event loop, for minutes.
+@settings(phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 @given(st.integers(1, 3), callers)
 def test_places_are_kept_whatever_callers_do(places: int, plan: list[Caller]) -> None:
     """At most ``places`` at work, first come first served, and all are free in the end."""
