@@ -22,6 +22,17 @@ PLAIN = "Gate 4711 plain"
 SECOND = f"k2:{base64.b64encode(os.urandom(32)).decode()}"
 
 
+@pytest.fixture(autouse=True)
+async def forgotten(stack):
+    """Nothing stays that is encrypted with a key that only these tests have."""
+    yield
+    connection = await asyncpg.connect(stack.database_url)
+    try:
+        await connection.execute("delete from public.customer_secrets where key_id = 'k2'")
+    finally:
+        await connection.close()
+
+
 def with_keys(settings, keys):
     """The same service with other keys."""
     return settings.model_copy(update={"field_keys": keys and SecretStr(keys)})
