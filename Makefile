@@ -25,7 +25,7 @@ interop: setup ## install the JavaScript clients that the interop tests run
 	@"$(RUN)/python" tools/install_interop.py
 
 test: setup lint types interop ## everything CI runs: linters, types, all tests
-	@"$(RUN)/python" -m pytest -n 2 --dist loadfile
+	@"$(RUN)/python" -m pytest -n 3 --dist loadfile  # a third one works while the others wait
 
 unit: setup ## only the tests that need no server
 	@"$(RUN)/python" -m pytest tests/unit
@@ -36,8 +36,7 @@ lint: setup ## style and import directions
 	@"$(RUN)/lint-imports" --no-logo
 
 types: setup ## static types
-	@"$(RUN)/mypy"
-	@"$(RUN)/basedpyright" --level error
+	@"$(RUN)/mypy" & one=$$!; "$(RUN)/basedpyright" --level error; two=$$?; wait $$one && exit $$two
 
 soak: setup ## the fault matrix at length: 1,000 faults, 20,000 changes, every scenario (half an hour)
 	@"$(RUN)/python" -m tests.faults.soak
