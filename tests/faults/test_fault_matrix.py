@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
+from portal_sdk._core.checkpoint import Checkpoint
 from portal_sdk._core.replica import Replica
 from portal_sdk._publisher import Publisher
 from tests.faults import campaign as campaign_module
 from tests.faults.campaign import Campaign
 from tests.faults.matrix import DOORBELLS
 from tests.faults.proxy import FaultProxy
+from tests.support.waiting import eventually
 
 SEED = int(os.environ.get("PORTAL_FAULT_SEED", "1"))
 
@@ -49,14 +53,34 @@ async def test_the_matrix_notices_a_portal_that_is_wrong(
     method, counter = PLANTED[fault]
     owner: type = {"_remove": Replica, "_publish": Publisher}[method]
     broken = _forget if owner is Replica else _twice(Publisher._publish)
+    # The digest would heal the portal before it is judged, if it had the time.
+    monkeypatch.setattr(Checkpoint, "agrees", lambda *_: True)
     monkeypatch.setattr(owner, method, broken)
     monkeypatch.setattr(campaign_module, "STUCK_AFTER_S", 2.0)
     async with FaultProxy(account.stack.api_url) as proxy:
         campaign = Campaign(
             account, await new_account(), proxy, tmp_path, seed=SEED, doorbells="automatic"
         )
+        job_id = await account.add_job("Taken away for good")
+        removing = asyncio.create_task(_take_away(account, campaign, job_id))
         counters = await campaign.run(fault_count=0, write_count=80)
+        await removing
     assert counters.wrong()[counter] > 0
+
+
+async def _take_away(account: Any, campaign: Campaign, job_id: Any) -> None:
+    """Delete a job that the portal shows: what staff hide by chance may come back by chance."""
+
+    def is_shown() -> bool:
+        portal = campaign._world.devices[0].portal
+        return portal is not None and str(job_id) in {str(job.id) for job in portal.jobs}
+
+    await eventually(is_shown)
+    connection = await asyncpg.connect(account.stack.database_url)
+    try:
+        await connection.execute("update jobs set deleted_at = now() where id = $1", job_id)
+    finally:
+        await connection.close()
 
 
 def _forget(*_arguments: Any) -> None:
