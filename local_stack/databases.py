@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from local_stack.config import StackConfig
+    from local_stack.postgres.migrate import Migration
 
 DATABASE = "postgres"
 OWNER = "postgres"
@@ -105,14 +106,22 @@ class Databases:
         if self._config.project_dir is None or not self._config.migrate:
             return
         supabase = self._config.project_dir / "supabase"
-        self._on_progress("applying migrations")
         owner_dsn = self._own_dsn(OWNER, database)
-        plan = await apply_migrations(owner_dsn, supabase / "migrations")
+        plan = await apply_migrations(
+            owner_dsn, supabase / "migrations", on_progress=self._tell_migrations
+        )
         for name in plan.edited:
             self._on_notice(f"Migration {name} was edited after it had been applied.")
         if self._config.seed:
-            self._on_progress("loading seed data")
-            await apply_seed(owner_dsn, supabase / "seed.sql")
+            await apply_seed(
+                owner_dsn,
+                supabase / "seed.sql",
+                on_load=lambda: self._on_progress("loading seed data"),
+            )
+
+    def _tell_migrations(self, _migration: Migration, number: int, count: int) -> None:
+        if number == 1:
+            self._on_progress(f"applying {count} migration{'s' if count > 1 else ''}")
 
     @contextlib.asynccontextmanager
     async def fresh(self) -> AsyncIterator[FreshDatabase]:

@@ -47,7 +47,9 @@ def describe_failure(error: BaseException) -> str:
     parts: list[str] = []
     current: BaseException | None = error
     while current is not None and len(parts) < 5:
-        frames = "".join(traceback.format_tb(current.__traceback__))
+        # A database that is not there has no place in the code; what waits for it tries again.
+        absent = isinstance(current, (ConnectionError, asyncpg.CannotConnectNowError))
+        frames = "" if absent else "".join(traceback.format_tb(current.__traceback__))
         parts.append(f"{frames}{type(current).__name__}: {_message_of(current)}".rstrip(": "))
         current = current.__cause__ or (
             None if current.__suppress_context__ else current.__context__

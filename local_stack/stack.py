@@ -54,6 +54,11 @@ class LocalStack:
     Enter it with `async with`. It belongs to one event loop, whose thread must live as long as
     the stack.
 
+    Args:
+        config: Where it runs and how; a temporary folder and free ports by default.
+        on_progress: Told each step of the start, a few words.
+        on_troubles: Told `troubles` whenever they change; an empty tuple when all is well again.
+
     Attributes:
         notices: What happened at the start that its user should know, one sentence each.
         troubles: What is wrong right now and is being put right, one sentence each.
@@ -61,13 +66,17 @@ class LocalStack:
     """
 
     def __init__(
-        self, config: StackConfig | None = None, on_progress: Callable[[str], None] | None = None
+        self,
+        config: StackConfig | None = None,
+        on_progress: Callable[[str], None] | None = None,
+        on_troubles: Callable[[tuple[str, ...]], None] | None = None,
     ) -> None:
         self.config = config or StackConfig()
         self.notices: list[str] = []
         self.troubles: tuple[str, ...] = ()
         self.faults = Faults()
         self._on_progress = on_progress or (lambda _step: None)
+        self._on_troubles = on_troubles or (lambda _troubles: None)
         self._stack = contextlib.AsyncExitStack()
         self._folder: Path | None = None
         self._keys: ProjectKeys | None = None
@@ -306,6 +315,7 @@ class LocalStack:
         # The disk may be full: what cannot be written is still in the log and in `troubles`.
         with contextlib.suppress(OSError):
             self._write_state()
+        self._on_troubles(troubles)
 
     def _notice(self, text: str) -> None:
         self.notices.append(text)

@@ -179,12 +179,13 @@ async def apply_migrations(
     return plan
 
 
-async def apply_seed(dsn: str, file: Path) -> bool:
+async def apply_seed(dsn: str, file: Path, *, on_load: Callable[[], None] = lambda: None) -> bool:
     """Run the seed file once per database; tell whether it ran now.
 
     Args:
         dsn: URL of the database as role `postgres`.
         file: `supabase/seed.sql`; an absent file is nothing to do.
+        on_load: Called before the file is run, and only then.
 
     Raises:
         SeedError: The file failed and left nothing behind.
@@ -204,6 +205,7 @@ async def apply_seed(dsn: str, file: Path) -> bool:
             if known != checksum:
                 _log.warning("%s changed since it was loaded; it is not loaded again.", key)
             return False
+        on_load()
         try:
             async with connection.transaction():
                 await connection.execute(text)

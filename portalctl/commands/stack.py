@@ -130,7 +130,9 @@ async def _serve(config: StackConfig, *, as_json: bool) -> int:
         loop.add_signal_handler(number, on_signal)
     err = console.stderr()
     try:
-        async with LocalStack(config, lambda step: err.print(f"… {step}", style="dim")) as stack:
+        async with LocalStack(
+            config, lambda step: err.print(f"… {step}", style="dim"), _tell_troubles
+        ) as stack:
             started = True
             _announce(stack, as_json=as_json)
             await _until_stopped(stack, stopping)
@@ -140,6 +142,15 @@ async def _serve(config: StackConfig, *, as_json: bool) -> int:
         return ExitCode.INTERRUPTED
     err.print("Stopped.", style="dim")
     return ExitCode.OK
+
+
+def _tell_troubles(troubles: tuple[str, ...]) -> None:
+    """Say on the terminal what `status` and the log say: what is wrong, and when it is over."""
+    err = console.stderr()
+    if not troubles:
+        err.print("All is well again.", style="green")
+    for trouble in troubles:
+        err.print(f"TROUBLE: {trouble}", style="bold red")
 
 
 async def _until_stopped(stack: LocalStack, stopping: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import json
 import os
 import pwd
@@ -121,14 +122,21 @@ def interpreter_for(uid: int) -> str:
 
 @pytest.mark.slow
 async def test_committed_rows_survive_every_end(seeded_dir: Path, running: list[Up]) -> None:
-    """kill -9 of the stack, kill -9 of everything at once, SIGTERM: after each the rows are there.
+    """kill -9 of PostgreSQL, of the stack, of both, SIGTERM: after each the rows are there.
 
-    PostgreSQL ends with a stack that is killed. After SIGTERM no process and no state file is left
-    and the exit code says that all went well.
+    A PostgreSQL that dies alone is restarted, and the terminal says so. PostgreSQL ends with a
+    stack that is killed. After SIGTERM no process and no state file is left and the exit code says
+    that all went well.
     """
     folder = ("--data", str(seeded_dir))
     up = start(running, *folder)
     await run(up.database_url, "create table public.kept as select 1 as n")
+    os.kill(up.postgres_pid, signal.SIGKILL)
+    assert up.process.stderr is not None
+    said = list(itertools.takewhile(lambda line: "well again" not in line, up.process.stderr))
+    trouble = "TROUBLE: PostgreSQL ended by itself (killed by signal 9); it is restarted."
+    assert said[-1].strip() == trouble
+    assert await run(up.database_url, "select count(*) from public.kept") == 1
     postgres = up.postgres_pid
     up.end(signal.SIGKILL)
     if sys.platform == "linux":
@@ -158,7 +166,7 @@ async def test_kill_9_while_starting_leaves_a_folder_that_starts(
 ) -> None:
     """Whatever moment it is, the next start works and no process is left over."""
     data = home / "data"
-    for pause in ("starting PostgreSQL", "preparing the database", "applying migrations"):
+    for pause in ("starting PostgreSQL", "preparing the database", "applying "):
         with command("up", "--data", str(data), "--port", "0", "--db-port", "0") as process:
             assert process.stderr is not None
             while pause not in (line := process.stderr.readline()):
