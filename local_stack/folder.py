@@ -69,9 +69,11 @@ def make_folder(path: Path) -> None:
             if is_root():
                 path.chmod(0o711)
     except OSError as error:
+        file = next((above for above in path.parents if above.is_file()), None)
+        why = error.strerror if file is None else f"{file} is a file"
         raise FolderError(
             path,
-            f"The data folder {path} cannot be made: {error.strerror}. "
+            f"The data folder {path} cannot be made: {why}. "
             "Name a folder that you may write with --data.",
         ) from error
     if not path.is_dir():

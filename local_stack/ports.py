@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 
@@ -39,13 +40,19 @@ def family_of(host: str) -> socket.AddressFamily:
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Tell whether a server could listen on this port right now."""
+    """Tell whether a server could listen on this port right now.
+
+    Raises:
+        OSError: The address is none of this machine, whatever the port.
+    """
     with socket.socket(family_of(host), socket.SOCK_STREAM) as probe:
         # As servers do it: a port in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise
             return False
         return True
 
@@ -62,6 +69,7 @@ def next_free_port(wanted: int, attempts: int = 100, host: str = LOOPBACK) -> in
 
     Raises:
         PortTakenError: `attempts` ports in a row are taken.
+        OSError: The address is none of this machine.
     """
     for port in range(wanted, min(wanted + attempts, HIGHEST_PORT + 1)):
         if is_free(port, host):

@@ -9,6 +9,7 @@ import pytest
 from local_stack.config import StackConfig
 from local_stack.errors import (
     DamagedDataError,
+    FolderError,
     FolderInUseError,
     HostUnusableError,
     MigrationError,
@@ -16,6 +17,7 @@ from local_stack.errors import (
     StackConfigError,
 )
 from local_stack.faults import Faults
+from local_stack.folder import make_folder
 from local_stack.listener import bind_port
 from local_stack.ports import reachable_host
 from local_stack.postgres.cluster import Cluster, ClusterConfig
@@ -79,10 +81,11 @@ def test_any_other_address_is_warned_of(host: str, reached_at: str) -> None:
     assert reachable_host(config.host) == reached_at
 
 
-def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
-    """192.0.2.0/24 is nobody's."""
+@pytest.mark.parametrize(("port", "strict"), [(0, True), (54321, True), (54321, False)])
+def test_an_address_of_another_machine_cannot_be_listened_on(port: int, *, strict: bool) -> None:
+    """192.0.2.0/24 is nobody's; no port of it is called taken."""
     with pytest.raises(HostUnusableError, match=r"no address 192\.0\.2\.7"):
-        bind_port(0, strict=True, host="192.0.2.7")
+        bind_port(port, strict=strict, host="192.0.2.7")
 
 
 def test_a_port_is_taken_on_its_address_alone() -> None:
@@ -172,6 +175,14 @@ def test_two_migrations_of_one_version_are_refused(tmp_path: Path) -> None:
         (tmp_path / f"20260101000000_{name}.sql").write_text("select 1")
     with pytest.raises(MigrationError, match="same version"):
         read_migrations(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["x", "x/y"])
+def test_a_file_where_a_folder_must_be_is_named(tmp_path: Path, below: str) -> None:
+    """Not as Python says it: "File exists"."""
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match=f"{tmp_path / 'file'} is a file"):
+        make_folder(tmp_path / "file" / below)
 
 
 def test_a_folder_in_use_names_who_uses_it() -> None:
