@@ -1,7 +1,8 @@
 """Where the command line writes: results to stdout, progress and errors to stderr.
 
 Rich decides by itself about colour and width: no escape codes when the stream is not a terminal, no
-colour when NO_COLOR is set or TERM is "dumb".
+colour when NO_COLOR is set or TERM is "dumb". Text is written as it is: a folder may be called
+`[/red]`, and a message may hold `:name:`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from portalctl.exits import CommandError
 
 def stdout() -> Console:
     """Return a console on standard output, for results."""
-    return Console(soft_wrap=True, highlight=False)
+    return Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def stderr() -> Console:
     """Return a console on standard error, for progress and messages."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def steps(what: str, *, lines: bool = True) -> Iterator[Callable[[str, int, int]
 
         def write(name: str, number: int, count: int) -> None:
             if lines:
-                console.print(f"… {number}/{count} {name}", style="dim", markup=False)
+                console.print(f"… {number}/{count} {name}", style="dim")
 
         yield write
         return

@@ -162,7 +162,7 @@ def _warn(plan: MigrationPlan) -> None:
     from portalctl.database.push import plan_warnings  # noqa: PLC0415 - see commands/__init__
 
     for warning in plan_warnings(plan):
-        console.stderr().print(f"Warning: {warning}", style="yellow", markup=False)
+        console.stderr().print(f"Warning: {warning}", style="yellow")
 
 
 def status(

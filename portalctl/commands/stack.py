@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -131,7 +131,7 @@ async def _serve(config: StackConfig, *, as_json: bool) -> int:
     err = console.stderr()
     try:
         async with LocalStack(
-            config, lambda step: err.print(f"… {step}", style="dim"), _tell_troubles
+            config, lambda step: err.print(f"… {step}", style="dim"), tell_troubles
         ) as stack:
             started = True
             _announce(stack, as_json=as_json)
@@ -144,13 +144,16 @@ async def _serve(config: StackConfig, *, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _tell_troubles(troubles: tuple[str, ...]) -> None:
+def tell_troubles(troubles: tuple[str, ...]) -> None:
     """Say on the terminal what `status` and the log say: what is wrong, and when it is over."""
     err = console.stderr()
-    if not troubles:
-        err.print("All is well again.", style="green")
-    for trouble in troubles:
-        err.print(f"TROUBLE: {trouble}", style="bold red")
+    # A full disk is one of the troubles, and may be where standard error goes; a reader that is
+    # gone ends a program in rich's view. Neither may end the stack.
+    with suppress(OSError, SystemExit):
+        if not troubles:
+            err.print("All is well again.", style="green")
+        for trouble in troubles:
+            err.print(f"TROUBLE: {trouble}", style="bold red")
 
 
 async def _until_stopped(stack: LocalStack, stopping: asyncio.Event) -> None:

@@ -1,6 +1,9 @@
 """The command line: exit codes, one-line errors, and machine-readable answers."""
 
+import errno
+import io
 import json
+import os
 import subprocess
 import sys
 
@@ -8,7 +11,7 @@ import pytest
 
 from local_stack.config import StackConfig
 from portalctl import app, console
-from portalctl.commands.stack import caution
+from portalctl.commands.stack import caution, tell_troubles
 from portalctl.exits import CommandError, EnvironmentUnusableError, ExitCode, UsageError
 
 
@@ -89,6 +92,30 @@ def test_markup_in_a_message_is_not_interpreted(capsys, monkeypatch):
     monkeypatch.setattr(app, "_version", fail)
     app.run(["version"])
     assert "[bold]row [1] is missing[/bold]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stream", [console.stdout, console.stderr])
+def test_text_is_written_as_it_is(capsys, stream):
+    stream().print("data in /srv/a[/red] [bold]b[/bold] :smile:")
+    assert "".join(capsys.readouterr()) == "data in /srv/a[/red] [bold]b[/bold] :smile:\n"
+
+
+class _Unwritable(io.StringIO):
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self._error = error
+
+    def write(self, _text: str) -> int:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), BrokenPipeError()])
+def test_troubles_that_cannot_be_told_do_not_end_the_stack(monkeypatch, error):
+    """The disk that is full may be the one that standard error goes to."""
+    monkeypatch.setattr(os, "dup2", lambda *_: 0)  # rich lets nothing more out of the process
+    monkeypatch.setattr(sys, "stderr", _Unwritable(error))
+    tell_troubles(("The disk is full.",))
+    tell_troubles(())
 
 
 def test_without_the_extra_there_is_a_sentence_instead_of_a_traceback():
