@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -20,31 +21,56 @@ EmailOption = Annotated[
 ]
 
 
-def find_address(url: str | None, data: Path | None) -> tuple[str | None, str | None]:
+def find_address(
+    url: str | None, data: Path | None, *, or_stack: bool = True
+) -> tuple[str | None, str | None]:
     """Return address and key: the option's, the environment's, else the running stack's.
+
+    Args:
+        url: The option --url.
+        data: The option --data: folder of a running stack; goes before the environment.
+        or_stack: False: the stack that happens to run here is not meant.
 
     Returns:
         None and None where none of them is there.
 
     Raises:
-        UsageError: The address has no scheme.
+        UsageError: The address is none.
     """
     from local_stack.control import running_environment  # noqa: PLC0415 - see commands/__init__
     from local_stack.errors import StackNotRunningError  # noqa: PLC0415 - the same
     from local_stack.locations import default_data_dir  # noqa: PLC0415 - the same
 
-    variables = {name: os.environ.get(name) for name in ("SUPABASE_URL", "SUPABASE_ANON_KEY")}
-    key = os.environ.get("SUPABASE_PUBLISHABLE_KEY") or variables["SUPABASE_ANON_KEY"]
-    address = url or (None if data else variables["SUPABASE_URL"])
-    if address is None:
-        try:
-            found = running_environment(data.absolute() if data else default_data_dir(Path.cwd()))
-        except StackNotRunningError:
-            return None, None
-        return found["SUPABASE_URL"], found["SUPABASE_PUBLISHABLE_KEY"]
-    if not address.startswith(("http://", "https://")):
+    address = named_address(url, data)
+    if address is not None:
+        key = os.environ.get("SUPABASE_PUBLISHABLE_KEY") or os.environ.get("SUPABASE_ANON_KEY")
+        return address, key
+    if data is None and not or_stack:
+        return None, None
+    try:
+        found = running_environment(data.absolute() if data else default_data_dir(Path.cwd()))
+    except StackNotRunningError:
+        return None, None
+    return found["SUPABASE_URL"], found["SUPABASE_PUBLISHABLE_KEY"]
+
+
+def named_address(url: str | None, data: Path | None) -> str | None:
+    """Return the address of the option, else the environment's unless --data goes before it.
+
+    Raises:
+        UsageError: It is no address.
+    """
+    address = url or (None if data else os.environ.get("SUPABASE_URL"))
+    if not address:
+        return None
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is none, or a bracket is not closed
+        is_address = False
+    if not is_address:
         raise UsageError(f"{address!r} is no address.", "Its form is https://<ref>.supabase.co.")
-    return address.rstrip("/"), key
+    return address.rstrip("/")
 
 
 def read_login(email: str | None) -> tuple[str, str] | None:

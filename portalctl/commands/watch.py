@@ -44,6 +44,10 @@ def watch(
     machine's: they compare two clocks.
     """
     address, key = find_address(url, data)
+    if address is not None and key is None:
+        raise EnvironmentUnusableError(
+            "The project's publishable key is not known.", "Set SUPABASE_PUBLISHABLE_KEY."
+        )
     if address is None or key is None:
         raise EnvironmentUnusableError(
             "There is no project to look at.",
@@ -100,11 +104,15 @@ async def _follow(portal: Portal, tell: Callable[[SyncStatus], None]) -> None:
         CommandError: The login was refused; waiting does not help.
     """
     statuses = portal.statuses()
-    tell(portal.status)
+    _tell_status(portal.status, tell)
     async for status in statuses:
-        if status.state == "needs_auth":
-            raise CommandError(f"{status.last_error or 'The session was refused'}.")
-        tell(status)
+        _tell_status(status, tell)
+
+
+def _tell_status(status: SyncStatus, tell: Callable[[SyncStatus], None]) -> None:
+    if status.state == "needs_auth":
+        raise CommandError(f"{status.last_error or 'The session was refused'}.")
+    tell(status)
 
 
 def _status(status: SyncStatus) -> None:

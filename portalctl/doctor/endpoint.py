@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -56,6 +57,11 @@ def _role_of(key: str) -> str | None:
     return role if isinstance(role, str) else None
 
 
+def shown_host(url: str) -> str:
+    """Return host and port of an address, without a password that somebody put into it."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 async def check_endpoints(url: str, key: str) -> list[Finding]:
     """Ask Auth, the feed's calls and Realtime, without a user."""
     headers = {"apikey": key}
@@ -66,18 +72,18 @@ async def check_endpoints(url: str, key: str) -> list[Finding]:
             return [
                 problem(
                     "address",
-                    f"No answer from {urlsplit(url).netloc} ({type(error).__name__}).",
+                    f"No answer from {shown_host(url)} ({type(error).__name__}).",
                     "Check SUPABASE_URL, and that the project runs.",
                 )
             ]
         findings = [reached, await _feed_call(client)]
-    findings.append(await _public_channels(url, key))
+    findings.append(await check_public_channels(url, key))
     return findings
 
 
 async def _auth(client: httpx.AsyncClient) -> Finding:
     answer = await client.get("/auth/v1/settings")
-    if answer.status_code == HTTPStatus.OK and isinstance(_json(answer), dict):
+    if answer.status_code == HTTPStatus.OK and isinstance(json_of(answer), dict):
         return ok("Auth", "Answers, and takes the key.")
     if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return problem(
@@ -96,7 +102,7 @@ async def _feed_call(client: httpx.AsyncClient) -> Finding:
         answer = await client.post("/rest/v1/rpc/portal_head", json={"scope": _PROBE_SCOPE})
     except httpx.HTTPError as error:
         return problem(subject, f"No answer ({type(error).__name__}).", "Look at PostgREST's log.")
-    body = _json(answer)
+    body = json_of(answer)
     code = body.get("code") if isinstance(body, dict) else None
     if code == "42501":
         return ok(subject, "portal_head is there and refuses a caller without a user.")
@@ -119,11 +125,13 @@ async def _feed_call(client: httpx.AsyncClient) -> Finding:
     )  # fmt: skip
 
 
-async def _public_channels(url: str, key: str) -> Finding:
+async def check_public_channels(url: str, key: str) -> Finding:
+    """Join a public channel with the key alone: outside of development that is to be refused."""
     subject = "public channels"
     try:
-        reply = await _join_public(url, key)
-    except (OSError, TimeoutError, WebSocketException) as error:
+        async with asyncio.timeout(TIMEOUT_S):
+            reply = await _join_public(url, key)
+    except (OSError, TimeoutError, ValueError, WebSocketException) as error:
         return problem(
             subject,
             f"No conversation with Realtime ({type(error).__name__}).",
@@ -152,15 +160,15 @@ async def _join_public(url: str, key: str) -> Mapping[str, Any]:
     }  # fmt: skip
     async with connect(address, open_timeout=TIMEOUT_S, close_timeout=1) as socket:
         await socket.send(json.dumps(join))
-        while True:
-            async for message in socket:
-                frame = json.loads(message)
-                if frame.get("event") == "phx_reply" and frame.get("ref") == "1":
-                    return dict(frame["payload"])
-            raise ConnectionError
+        async for message in socket:
+            frame = json.loads(message)
+            if frame.get("event") == "phx_reply" and frame.get("ref") == "1":
+                return dict(frame["payload"])
+        raise ConnectionError
 
 
-def _json(answer: httpx.Response) -> object:
+def json_of(answer: httpx.Response) -> object:
+    """Return the body of an answer, None when it is no JSON."""
     try:
         return answer.json()
     except ValueError:

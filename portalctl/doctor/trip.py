@@ -1,7 +1,7 @@
 """A live round trip as one customer: sign in, join, commit a ring, hear it, ask the feed.
 
-The ring goes to a topic of the doctor's own below the customer's, so no portal hears it and no
-row of the product is written.
+The ring goes to a topic of the doctor's own below the customer's, so no portal hears it; all that
+is written are the rings' rows in realtime.messages, which Realtime deletes after some days.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import httpx
 
 from portal_sdk import PasswordAuth, PortalError
 from portal_sdk.realtime import RealtimeClient
-from portalctl.doctor.endpoint import TIMEOUT_S
+from portalctl.doctor.endpoint import TIMEOUT_S, json_of
 from portalctl.doctor.finding import Finding, ok, problem, skipped
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ async def check_round_trip(
             return await _trips(url, key, client, connection)
     except PortalError as error:
         return [problem("sign-in", f"{error}.", "Is this a portal user of this project?")]
+    except httpx.HTTPError as error:
+        text = f"No answer to a signed-in customer ({type(error).__name__})."
+        return [problem("REST", text, "Look at PostgREST's log.")]
 
 
 async def _trips(
@@ -64,7 +67,7 @@ async def _trips(
 
 async def _own_customer(http: httpx.AsyncClient) -> str | None:
     answer = await http.get("/rest/v1/customers", params={"select": "id", "limit": "2"})
-    rows = answer.json() if answer.is_success else []
+    rows = json_of(answer) if answer.is_success else None
     return str(rows[0]["id"]) if isinstance(rows, list) and len(rows) == 1 else None
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
+from local_stack import control
+from portalctl.commands import doctor
+from portalctl.commands.address import find_address
+from portalctl.database.target import Target
+from portalctl.doctor import endpoint, trip
 from portalctl.doctor.database import check_catalogue
 from portalctl.doctor.endpoint import judge_key
 from portalctl.doctor.finding import Verdict
@@ -90,8 +97,58 @@ def test_what_is_wrong_with_the_address_is_named(
     assert subjects(SUPABASE_PUBLISHABLE_KEY=stack.keys.secret) == {"API key": "problem"}
     assert "Auth" in subjects(SUPABASE_PUBLISHABLE_KEY="sb_publishable_of_another_project")
     assert subjects(SUPABASE_URL="http://127.0.0.1:9") == {"address": "problem"}
-    refused = project("doctor", "--url", "example.supabase.co")
-    assert (refused.code, "https://<ref>.supabase.co" in refused.err) == (2, True)
+    for address in ("example.supabase.co", "http://", "http://[", "https://example.com:port"):
+        refused = project("doctor", "--url", address)
+        assert (refused.code, "https://<ref>.supabase.co" in refused.err) == (2, True)
+    password = project("doctor", "--url", "http://me:secret@127.0.0.1:9", "--json")
+    assert "No answer from 127.0.0.1:9" in password.out
+    assert "secret" not in password.out
+
+
+def test_an_address_alone_is_enough(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_PUBLISHABLE_KEY", "sb_publishable_abc")
+    monkeypatch.chdir("/")  # no stack runs here
+    answer = run("doctor", "--url", "http://127.0.0.1:9", "--json")
+    assert verdicts(answer) == {"database": "skipped", "API key": "ok", "address": "problem"}
+
+
+def test_the_stack_that_runs_here_is_not_mixed_with_another_project(
+    project: Run, stack: StackThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUPABASE_DB_URL")
+    here = Target(stack.database_url, "the stack here")
+    monkeypatch.setattr(doctor, "choose", lambda *_: here)
+    answer = project("doctor", "--url", "http://127.0.0.2:9", "--json")
+    assert (answer.json["database"], answer.json["address"]) == (None, "127.0.0.2:9")
+
+    environment = {"SUPABASE_URL": stack.api_url, "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_abc"}
+    monkeypatch.setattr(control, "running_environment", lambda _: environment)
+    monkeypatch.delenv("SUPABASE_URL")
+    assert find_address(None, None)[0] == stack.api_url
+    assert find_address(None, None, or_stack=False) == (None, None)
+
+
+async def test_a_realtime_that_never_answers_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def say_nothing(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    monkeypatch.setattr(endpoint, "TIMEOUT_S", 0.2)
+    async with asyncio.timeout(10), serve(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        finding = await endpoint.check_public_channels(f"http://127.0.0.1:{port}", "key")
+    assert (finding.subject, finding.verdict) == ("public channels", Verdict.PROBLEM)
+    assert "TimeoutError" in finding.text
+
+
+async def test_a_rest_that_never_answers_is_a_finding(
+    stack: StackThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trip, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(stack.faults, "http_paths", ("/rest/",))
+    monkeypatch.setattr(stack.faults, "http_hang", True)
+    login = (str(CUSTOMER_A.email), PASSWORD)
+    found = await trip.check_round_trip(stack.api_url, stack.keys.publishable, login, None)
+    assert [(finding.subject, finding.verdict) for finding in found] == [("REST", "problem")]
 
 
 def test_a_wrong_password_is_named(project: Run, monkeypatch: pytest.MonkeyPatch) -> None:
