@@ -78,8 +78,8 @@ def doctor(
     }
     report = _ignore if as_json else _print
     if not as_json:
-        listed = " and ".join(name for name in names.values() if name)
-        console.stderr().print(f"… examining {listed}", style="dim")
+        named = " and ".join(name for name in names.values() if name)
+        console.stderr().print(f"… examining {named}", style="dim")
     with database_errors(target or Target("postgresql://localhost", "no database")):
         findings = asyncio.run(examine(patient, report))
     problems = sum(finding.verdict == "problem" for finding in findings)
