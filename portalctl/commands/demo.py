@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from portalctl.demo.runner import DemoOptions
 
 _DEFAULT_SECONDS = 18.0
-_DEFAULT_PORT = 8080
+_DEFAULT_PORT = 8_080
 ResultT = TypeVar("ResultT")
 
 
@@ -35,9 +35,14 @@ def demo(
         typer.Option(min=10, help="Replay only the first N staff actions of the day."),
     ] = None,
     seconds: Annotated[
-        float,
-        typer.Option(min=1, max=3600, help="How long the whole recorded day takes in the replay."),
-    ] = _DEFAULT_SECONDS,
+        float | None,
+        typer.Option(
+            min=1,
+            max=3600,
+            help="How long the whole recorded day takes in the replay.",
+            show_default=f"{_DEFAULT_SECONDS:g}",
+        ),
+    ] = None,
     day: Annotated[
         Path | None, typer.Option(help="Another recorded day, as JSON lines.", show_default=False)
     ] = None,
@@ -46,7 +51,13 @@ def demo(
         typer.Option("--web", help="Instead: a page with staff and two customers, until Ctrl-C."),
     ] = False,
     port: Annotated[
-        int | None, typer.Option(help="With --web: port of the page, 0 for a free one.")
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="With --web: port of the page, 0 for a free one.",
+            show_default=str(_DEFAULT_PORT),
+        ),
     ] = None,
     as_json: Annotated[
         bool,
@@ -59,7 +70,10 @@ def demo(
     1 if anything was lost, duplicated, out of order or leaked, or a portal is not live at the end.
     """
     if web:
-        _refuse_replay_options(actions, day, as_json=as_json)
+        if as_json or (actions, seconds, day) != (None, None, None):
+            raise UsageError(
+                "--web replays nothing.", "Drop --actions, --seconds, --day and --json."
+            )
         _serve_page(_DEFAULT_PORT if port is None else port)
         return
     if port is not None:
@@ -74,7 +88,7 @@ def demo(
     from portalctl.demo.report import write_problems, write_summary  # noqa: PLC0415
     from portalctl.demo.runner import DemoOptions  # noqa: PLC0415
 
-    result = _run(DemoOptions(recorded, replay_s=seconds * share))
+    result = _run(DemoOptions(recorded, replay_s=(seconds or _DEFAULT_SECONDS) * share))
     if as_json:
         console.write_json(result.as_json())
     else:
@@ -82,11 +96,6 @@ def demo(
     write_problems(result, console.stderr())
     if not result.passed:
         raise typer.Exit(ExitCode.FAILURE)
-
-
-def _refuse_replay_options(actions: int | None, day: Path | None, *, as_json: bool) -> None:
-    if actions is not None or day is not None or as_json:
-        raise UsageError("--web replays nothing.", "Drop --actions, --day and --json.")
 
 
 def _serve_page(port: int) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from portalctl import app
+from portalctl.demo.web.session import StaffSession
 from portalctl.exits import ExitCode
 
 DEMO = [sys.executable, "-m", "portalctl", "demo", "--web", "--port", "0"]
@@ -25,12 +26,16 @@ def page(tmp_path) -> Iterator[httpx.Client]:
                 line = process.stderr.readline()
                 assert line, "the demo ended before it served"
                 address = re.search(r"http://127\.0\.0\.1:\d+", line)
-            with httpx.Client(base_url=address[0], timeout=30, trust_env=False) as client:
+            with (
+                httpx.Client(base_url=address[0], timeout=30, trust_env=False) as client,
+                client.stream("GET", "/events"),  # a page that is still open at the end
+            ):
                 yield client
+                process.send_signal(signal.SIGINT)
+                assert process.stderr.read() == "demo: stopping …\n"
+                assert process.wait(30) == ExitCode.INTERRUPTED
         finally:
-            process.send_signal(signal.SIGINT)
-            process.stderr.read()
-            assert process.wait(30) == ExitCode.INTERRUPTED
+            process.terminate()
 
 
 @pytest.mark.slow
@@ -47,7 +52,10 @@ def test_staff_act_and_the_customer_sees_it_and_an_outage_is_shown(page: httpx.C
         )  # fmt: skip
         assert event["view"]["state"] == "live"
 
+        assert event["network"]
+
         assert page.post("/network", json={"up": False}).status_code == 204
+        assert not next(event for event in events if event["portal"] == "right")["network"]
         left = (event["view"]["state"] for event in events if event["portal"] == "left")
         states = list(iter(left.__next__, "offline"))
         assert set(states) == {"stale"}, "the network is away: live would be a lie"
@@ -72,4 +80,18 @@ def act(page: httpx.Client, action: str) -> None:
 
 def test_options_that_contradict_each_other_are_refused() -> None:
     assert app.run(["demo", "--web", "--json"]) == ExitCode.USAGE
+    assert app.run(["demo", "--web", "--seconds", "5"]) == ExitCode.USAGE
     assert app.run(["demo", "--port", "8080"]) == ExitCode.USAGE
+    assert app.run(["demo", "--web", "--port", "65536"]) == ExitCode.USAGE
+
+
+async def test_staff_sign_in_again_before_their_token_expires() -> None:
+    now_s, tokens = 0.0, iter(("first", "second"))
+
+    async def sign_in() -> str:
+        return next(tokens)
+
+    session = StaffSession(sign_in, clock=lambda: now_s)
+    assert [await session.token(), await session.token()] == ["first", "first"]
+    now_s = 3_599.0
+    assert await session.token() == "second"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,11 +18,13 @@ class Board:
 
     Args:
         portals: By the name that the page shows.
+        has_network: Tells whether the portals' network is there.
     """
 
-    def __init__(self, portals: dict[str, Portal]) -> None:
+    def __init__(self, portals: dict[str, Portal], has_network: Callable[[], bool]) -> None:
         self._portals = portals
-        self._pages: set[asyncio.Queue[dict[str, Any]]] = set()
+        self._has_network = has_network
+        self._pages: set[asyncio.Queue[dict[str, Any] | None]] = set()
 
     async def follow(self, name: str) -> None:
         """Tell every page each change and each status of one portal, until cancelled."""
@@ -39,27 +41,37 @@ class Board:
         async for _ in portal.statuses():
             self._tell(self._event(name))
 
-    def _tell(self, event: dict[str, Any]) -> None:
+    def tell_all(self) -> None:
+        """Tell every page how every portal is now."""
+        for name in self._portals:
+            self._tell(self._event(name))
+
+    def close(self) -> None:
+        """End the events of every page: a stream that is open holds up the end of the demo."""
+        self._tell(None)
+
+    def _tell(self, event: dict[str, Any] | None) -> None:
         for page in self._pages:
             if page.full():  # each event holds the whole view: a slow page may skip some
                 page.get_nowait()
             page.put_nowait(event)
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield the portals as they are, then an event per change, for one page."""
-        page: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_QUEUE_CAPACITY)
+        """Yield the portals as they are, then an event per change, for one page, until `close`."""
+        page: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_QUEUE_CAPACITY)
         self._pages.add(page)
         try:
             for name in self._portals:
                 yield self._event(name)
-            while True:
-                yield await page.get()
+            while (event := await page.get()) is not None:
+                yield event
         finally:
             self._pages.discard(page)
 
     def _event(self, name: str, change: Change[Any] | None = None) -> dict[str, Any]:
         return {
             "portal": name,
+            "network": self._has_network(),
             "view": view_of(self._portals[name]),
             "change": None if change is None else describe(change, datetime.now(UTC)),
         }

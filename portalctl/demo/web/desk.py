@@ -49,7 +49,7 @@ class Desk:
         )
 
     async def _progress(self, customer_id: UUID) -> object:
-        """Start the newest scheduled job, or complete the newest one that is under way."""
+        """Complete the newest job under way; none: start the newest scheduled one, or plan one."""
         for status, step in (
             ("in_progress", self._client.complete_job),
             ("scheduled", self._client.start_job),

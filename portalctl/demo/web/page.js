@@ -2,6 +2,7 @@
 // Shows what the server tells; decides nothing. Text is only ever set as text.
 
 const NAMES = { live: "live", catching_up: "catching up", connecting: "connecting", stale: "stale", offline: "offline" };
+const LOG_LINES = 200;
 const byId = (id) => document.getElementById(id);
 
 for (const name of ["left", "right"]) {
@@ -22,7 +23,12 @@ function fill(list, rows, newId) {
   }));
 }
 
-function show({ portal, view, change }) {
+let hasNetwork = true;
+
+function show({ portal, network, view, change }) {
+  hasNetwork = network;
+  byId("network").setAttribute("aria-pressed", String(!network));
+  byId("network").textContent = network ? "Take the customers' network away" : "Give the network back";
   const section = byId(portal);
   const part = (name) => section.querySelector("." + name);
   part("customer").textContent = view.customer;
@@ -47,6 +53,7 @@ function note(customer, change) {
   mark.className = "mark";
   item.append(text, mark);
   byId("log").prepend(item);
+  if (byId("log").childElementCount > LOG_LINES) byId("log").lastElementChild.remove();
 }
 
 async function post(path, body) {
@@ -54,10 +61,8 @@ async function post(path, body) {
   try {
     const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     if (!answer.ok) byId("error").textContent = (await answer.json()).error;
-    return answer.ok;
   } catch {
     byId("error").textContent = "The demo does not answer: it has ended.";
-    return false;
   }
 }
 
@@ -65,11 +70,6 @@ for (const button of document.querySelectorAll("[data-action]")) {
   button.addEventListener("click", () => post("/act", { portal: byId("portal").value, action: button.dataset.action }));
 }
 
-byId("network").addEventListener("click", async (event) => {
-  const isDown = event.target.getAttribute("aria-pressed") === "true";
-  if (!await post("/network", { up: isDown })) return;
-  event.target.setAttribute("aria-pressed", String(!isDown));
-  event.target.textContent = isDown ? "Take the customers' network away" : "Give the network back";
-});
+byId("network").addEventListener("click", () => post("/network", { up: !hasNetwork }));
 
 new EventSource("/events").onmessage = (message) => show(JSON.parse(message.data));

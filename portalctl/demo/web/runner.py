@@ -23,6 +23,7 @@ from portalctl.demo.servers import crm_server, stack_server
 from portalctl.demo.staff import sign_in
 from portalctl.demo.web.board import Board
 from portalctl.demo.web.desk import Desk
+from portalctl.demo.web.session import StaffSession
 from portalctl.demo.web.site import create_site
 from portalctl.exits import EnvironmentUnusableError
 
@@ -71,17 +72,19 @@ async def _run(port: int, console: Console) -> None:
             for name, customer in _CUSTOMERS.items()
         }
         http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        token = await sign_in(http, project.url, project.publishable_key, "manager")
-        board = Board(portals)
+        staff = StaffSession(lambda: sign_in(http, project.url, project.publishable_key, "manager"))
+        await staff.token()
+        board = Board(portals, lambda: not proxy.is_down)
         site = create_site(
             board,
-            Desk(CrmClient(service_url, token, http=http)),
+            Desk(CrmClient(service_url, staff.token, http=http)),
             {name: UUID(customer.customer_id) for name, customer in _CUSTOMERS.items()},
             lambda is_up: _plug(proxy, is_up=is_up),
         )
         await stack.enter_async_context(alongside(*(board.follow(name) for name in portals)))
         listener = Listener(site, bound)
         stack.push_async_callback(listener.stop)
+        stack.callback(board.close)
         await listener.start()
         console.print(f"demo: open http://127.0.0.1:{bound.getsockname()[1]} — Ctrl-C ends it.")
         await listener.wait_ended()

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from crm_service.errors import ClientError
 from portalctl.demo.web.board import Board
 from portalctl.demo.web.desk import Desk
+from portalctl.exits import CommandError
 
 _FILES: Final = {
     "/": ("page.html", "text/html"),
@@ -26,7 +27,7 @@ _FILES: Final = {
     "/page.js": ("page.js", "text/javascript"),
 }
 _HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src data:; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
 }
@@ -58,7 +59,7 @@ def create_site(
             return _refused(HTTPStatus.BAD_REQUEST, "There is no such button.")
         try:
             await action(customer_id)
-        except ClientError as error:
+        except (ClientError, CommandError) as error:
             return _refused(HTTPStatus.BAD_GATEWAY, str(error))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -67,6 +68,7 @@ def create_site(
         if not isinstance(is_up, bool):
             return _refused(HTTPStatus.BAD_REQUEST, "up is true or false.")
         plug(is_up)
+        board.tell_all()
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     return Starlette(
