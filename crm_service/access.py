@@ -18,6 +18,7 @@ from crm_service.errors import (
     NotStaffError,
     StaffInactiveError,
 )
+from crm_service.row_text import RowsText
 
 # How long a passed check is remembered. Row-level security judges every statement anyway: the
 # check keeps customers from the staff door, and tells people who were removed why they get
@@ -103,6 +104,14 @@ class Reader:
     async def select(self, table: str, query: Query) -> list[Row]:
         """Return the rows that match, or refuse if the caller is not staff."""
         return await self._guarded(self._database.select(self.caller, table, query))
+
+    async def select_text(self, table: str, query: Query) -> RowsText:
+        """Return the same as ``select``, as the database printed it."""
+        return await self._guarded(self._database.select_text(self.caller, table, query))
+
+    def read_rows(self, text: RowsText) -> list[Row]:
+        """Read what ``select_text`` returned."""
+        return self._database.read_rows(text.text)
 
     async def call(self, function: str, arguments: Row) -> Any:
         """Return what a reading function answers; it must refuse others than staff itself."""

@@ -12,11 +12,11 @@ from uuid import UUID
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_service.auth import Subject
 from crm_service.errors import RateLimitedError, ServiceError
+from crm_service.headers import header
 from crm_service.problems import render_problem
 
 _GUARDED = "/v1/"
@@ -67,7 +67,7 @@ class Admission:
         await self._app(scope, receive, send)
 
     async def _identify(self, scope: Scope) -> Subject:
-        authorization = Headers(scope=scope).get("authorization")
+        authorization = header(scope, b"authorization")
         now = time.time()
         known = self._verified.get(authorization or "")
         if known is not None and now < min(known.until, known.subject.expires_at):

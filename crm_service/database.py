@@ -23,6 +23,7 @@ from crm_service.errors import (
     UpstreamUnavailableError,
 )
 from crm_service.metrics import Metrics
+from crm_service.row_text import RowsText
 from crm_service.settings import Settings
 from crm_service.upstream_errors import error_from_response
 from crm_service.wire import Answer, BrokenError, ConnectError, PooledWire, TransportWire, Wire
@@ -51,12 +52,9 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request to PostgREST; ``reads`` if sending it twice does no harm."""
+    """One request to PostgREST: what is sent, and whether sending it twice does no harm."""
 
-    method: str
-    target: str
-    headers: dict[str, str]
-    content: bytes | None
+    sent: tuple[str, str, dict[str, str], bytes | None]
     reads: bool
 
 
@@ -111,12 +109,17 @@ class Database:
 
     async def select(self, caller: Caller, table: str, query: Query) -> list[Row]:
         """Return the rows of ``table`` that match ``query`` and that the caller may see."""
-        return self._rows(await self._send(self._call("GET", table, caller, query=query)))
+        return self._rows(await self._ask(self._call("GET", table, caller, query=query)))
+
+    async def select_text(self, caller: Caller, table: str, query: Query) -> RowsText:
+        """Return the same as ``select``, as the database printed it."""
+        answer = await self._send(self._call("GET", table, caller, query=query))
+        return RowsText(answer.content)
 
     async def insert(self, caller: Caller, table: str, row: Row, query: Query = ()) -> Row:
         """Insert one row and return it as stored, or what ``query`` selects of it."""
         call = self._call("POST", table, caller, query=query, body=row)
-        rows = self._rows(await self._send(call))
+        rows = self._rows(await self._ask(call))
         if len(rows) != 1:
             raise self.contract_error("The inserted row was not returned.")
         return rows[0]
@@ -124,11 +127,11 @@ class Database:
     async def update(self, caller: Caller, table: str, query: Query, changes: Row) -> list[Row]:
         """Change the rows that match ``query``; return them as stored, possibly none."""
         call = self._call("PATCH", table, caller, query=query, body=changes)
-        return self._rows(await self._send(call))
+        return self._rows(await self._ask(call))
 
     async def call_for_row(self, caller: Caller, function: str, arguments: Row) -> Row:
         """Call a database function that returns one row, and return it."""
-        row = await self._send(self._call("POST", f"rpc/{function}", caller, body=arguments))
+        row = await self._ask(self._call("POST", f"rpc/{function}", caller, body=arguments))
         if not isinstance(row, dict):
             raise self.contract_error(f"The function {function} did not return a row.")
         return row
@@ -136,7 +139,7 @@ class Database:
     async def ask(self, caller: Caller, function: str, arguments: Mapping[str, Any]) -> Any:
         """Call a function that only reads and return its answer; arguments are scalars."""
         query = {name: str(value) for name, value in arguments.items() if value is not None}
-        return await self._send(self._call("GET", f"rpc/{function}", caller, query=query))
+        return await self._ask(self._call("GET", f"rpc/{function}", caller, query=query))
 
     async def call(
         self, caller: Caller, function: str, arguments: Row, *, reads: bool = False
@@ -150,7 +153,7 @@ class Database:
             reads: It changes nothing, so that it may be called again if the connection breaks.
         """
         call = self._call("POST", f"rpc/{function}", caller, body=arguments, reads=reads)
-        return await self._send(call)
+        return await self._ask(call)
 
     async def probe(self) -> None:
         """Raise unless PostgREST, its database and our schema are there.
@@ -161,7 +164,7 @@ class Database:
             UpstreamError: What is missing.
         """
         target = f"{self._path}/staff?limit=0"
-        answer = await self._exchange(_Call("GET", target, {"apikey": self._api_key}, None, True))
+        answer = await self._exchange(_Call(("GET", target, {"apikey": self._api_key}, None), True))
         refused = answer.status in {401, 403} and b'"42501"' in answer.content
         if not (answer.is_success or refused):
             raise self._error(answer)
@@ -195,23 +198,32 @@ class Database:
         target = f"{self._path}/{path}"
         if query:
             target += "?" + urlencode(query, quote_via=quote, safe="*,.:()")
-        return _Call(method, target, headers, content, reads or method == "GET")
+        return _Call((method, target, headers, content), reads or method == "GET")
 
-    async def _send(self, call: _Call) -> Any:
-        """Send a request and return its JSON, trying once more where nothing was done."""
-        try:
-            return self._parsed(await self._exchange(call))
-        except BusyError:
-            # A serialization failure or deadlock was rolled back whole: once more is safe.
-            return self._parsed(await self._exchange(call))
+    async def _ask(self, call: _Call) -> Any:
+        """Send a request and return its JSON."""
+        return self._read((await self._send(call)).content)
+
+    async def _send(self, call: _Call) -> Answer:
+        """Send a request that must succeed, trying once more where nothing was done."""
+        answer = await self._exchange(call)
+        if answer.is_success:
+            return answer
+        refusal = self._error(answer)
+        if not isinstance(refusal, BusyError):
+            raise refusal
+        # A serialization failure or deadlock was rolled back whole: once more is safe.
+        answer = await self._exchange(call)
+        if not answer.is_success:
+            raise self._error(answer)
+        return answer
 
     async def _exchange(self, call: _Call) -> Answer:
         suffix = "" if call.reads else _UNKNOWN_RESULT
         started = time.perf_counter()
         outcome = "failed"
         try:
-            async with asyncio.timeout(self._timeout_s), self._slots:
-                answer = await self._attempt(call)
+            answer = await self._attempt(call)
             outcome = str(answer.status)
         except TimeoutError as error:
             waited_s = time.perf_counter() - started
@@ -232,22 +244,34 @@ class Database:
         else:
             return answer
         finally:
-            self._metrics.database_call(call.method, outcome, time.perf_counter() - started)
+            self._metrics.database_call(call.sent[0], outcome, time.perf_counter() - started)
 
     async def _attempt(self, call: _Call) -> Answer:
+        now = asyncio.get_running_loop().time
+        until = now() + self._timeout_s
+        if self._slots.locked():
+            async with asyncio.timeout(self._timeout_s):
+                await self._slots.acquire()
+        else:
+            await self._slots.acquire()
         try:
-            return await self._wire.exchange(call.method, call.target, call.headers, call.content)
-        except BrokenError:
-            # Typically a kept connection that the server closed while idle.
-            if not call.reads:
-                raise
-            return await self._wire.exchange(call.method, call.target, call.headers, call.content)
+            try:
+                return await self._wire.exchange(*call.sent, until - now())
+            except BrokenError:
+                # Typically a kept connection that the server closed while idle.
+                if not call.reads:
+                    raise
+                return await self._wire.exchange(*call.sent, until - now())
+        finally:
+            self._slots.release()
 
-    def _parsed(self, answer: Answer) -> Any:
-        if not answer.is_success:
-            raise self._error(answer)
+    def read_rows(self, text: bytes) -> list[Row]:
+        """Read the text of rows."""
+        return self._rows(self._read(text))
+
+    def _read(self, text: bytes) -> Any:
         try:
-            return from_json(answer.content)
+            return from_json(text)
         except ValueError as error:
             raise self.contract_error("The answer is not JSON.") from error
 

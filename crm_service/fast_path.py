@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_service.errors import ServiceError
 from crm_service.fast_values import Body, Handler, Source, UnfitError, compile_handler
+from crm_service.headers import header
 from crm_service.problems import on_http_exception, on_service_error
 
 ROUTE_KEY = "crm_service.route"
@@ -217,11 +218,8 @@ def _source(request: Request, handler: Handler, body: bytes) -> Source:
     return Source(scope["path_params"], query, headers, Body(body, _content_type(scope)))
 
 
-def _content_type(scope: Scope) -> bytes:
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            return bytes(value).partition(b";")[0].strip().lower()
-    return b""
+def _content_type(scope: Scope) -> str:
+    return (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
 
 
 async def _read(receive: Receive) -> bytes:

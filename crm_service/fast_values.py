@@ -16,7 +16,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-_JSON = b"application/json"
+_JSON = "application/json"
 # Values that cannot be changed by whom they are given to, so that one can be given to all.
 _CONSTANTS = (type(None), str, int, float, bool)
 _MISSING = object()
@@ -33,7 +33,7 @@ class Body:
     """A body as received, and its media type in lower case."""
 
     content: bytes
-    media_type: bytes
+    media_type: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -39,6 +41,15 @@ def _in_range(value: datetime) -> datetime:
     if not _FIRST_INSTANT <= value < _LAST_INSTANT:
         raise ValueError("must lie between the years 1900 and 2199")
     return value
+
+
+def _as_printed(value: datetime) -> str:
+    """Print an instant as PostgreSQL does in JSON: no zeros at the end of the fraction."""
+    text = value.isoformat()
+    if not value.microsecond:
+        return text
+    whole, _, rest = text.partition(".")
+    return f"{whole}.{rest[:6].rstrip('0')}{rest[6:]}"
 
 
 _NoNul = AfterValidator(_without_nul)
@@ -130,13 +141,26 @@ class MoveToCustomer(Body):
     customer_id: UUID
 
 
+Stamp = Annotated[
+    datetime,
+    PlainSerializer(_as_printed, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An instant in an answer: lists pass on what the database printed, so all others look the same."""
+
+
 class Record(BaseModel):
     """A row as the service shows it; columns it does not know are left out."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     version: int
-    created_at: datetime
+    created_at: Stamp
+
+    @classmethod
+    def flat(cls, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row without nested ones, where something is taken from another table."""
+        return row
 
 
 class IdRecord(Record):

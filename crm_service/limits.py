@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from crm_service.headers import header
 
 _TOO_LARGE = 413
 _TOO_SLOW = 408
@@ -42,7 +43,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
+        announced = header(scope, b"content-length") or ""
         announced_bytes = int(announced) if announced.isdecimal() else 0
         received_bytes = 0
         max_bytes = self._max_of(scope["path"])

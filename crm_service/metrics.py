@@ -19,9 +19,9 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
-        self._running = Gauge(
-            "crm_requests_running", "Requests being answered.", registry=self._registry
-        )
+        running = Gauge("crm_requests_running", "Requests being answered.", registry=self._registry)
+        self._running = 0
+        running.set_function(lambda: self._running)
         self._database_s = Histogram(
             "crm_database_call_duration_seconds",
             "Time of one call to PostgREST.",
@@ -39,19 +39,31 @@ class Metrics:
             "crm_merges", "Changes made on top of others' changes.", registry=self._registry
         )
         self._streams = Gauge("crm_event_streams", "Open event streams.", registry=self._registry)
+        # Looking a series up by its labels costs more than counting.
+        self._of_requests: dict[tuple[str, str, int | None], Histogram] = {}
+        self._of_calls: dict[tuple[str, str], Histogram] = {}
 
     def request_started(self) -> None:
         """Count a request in."""
-        self._running.inc()
+        self._running += 1
 
     def request_ended(self, method: str, route: str, status: int | None, duration_s: float) -> None:
         """Count a request out; ``status`` None if the caller went away."""
-        self._running.dec()
-        self._requests_s.labels(method, route, str(status or "none")).observe(duration_s)
+        self._running -= 1
+        key = (method, route, status)
+        series = self._of_requests.get(key)
+        if series is None:
+            series = self._requests_s.labels(method, route, str(status or "none"))
+            self._of_requests[key] = series
+        series.observe(duration_s)
 
     def database_call(self, method: str, outcome: str, duration_s: float) -> None:
         """Record a call to PostgREST; ``outcome`` is a status or the kind of failure."""
-        self._database_s.labels(method, outcome).observe(duration_s)
+        key = (method, outcome)
+        series = self._of_calls.get(key)
+        if series is None:
+            series = self._of_calls[key] = self._database_s.labels(method, outcome)
+        series.observe(duration_s)
 
     def problem(self, code: str) -> None:
         """Count a problem by its code."""

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
 
 from crm_service.access import Reader, Writer
 from crm_service.database import Row
@@ -19,7 +20,7 @@ from crm_service.errors import (
     UpstreamContractError,
 )
 from crm_service.fields import Record
-from crm_service.pagination import Page, PageRequest
+from crm_service.pagination import PageRequest, PageResponse
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -61,10 +62,7 @@ class Table(Generic[RecordT]):
         self.noun = noun
         self.key = key
         self._record = record
-        # Lists are validated in one call, and built as the very type that the routes declare, so
-        # that the framework does not validate them again.
-        self._records = TypeAdapter(list[record])  # type: ignore[valid-type]
-        self._page: type[Page[RecordT]] = Page[record]  # type: ignore[valid-type]
+        self._fields = tuple(record.model_fields)
         self._soft_deleted = soft_deleted
         self.columns: Mapping[str, str] = {"select": select} if select is not None else {}
         self._adapters: dict[str, TypeAdapter[Any]] = {
@@ -87,8 +85,11 @@ class Table(Generic[RecordT]):
         page: PageRequest,
         *,
         deleted: bool = False,
-    ) -> Page[RecordT]:
-        """Return one page of the rows that match.
+    ) -> PageResponse:
+        """Return one page of the rows that match, as ``Page`` describes it.
+
+        The rows are passed on as the database printed them: which columns there are was asked for,
+        and of which types they are stands in the migrations.
 
         Args:
             reader: Who asks.
@@ -97,16 +98,31 @@ class Table(Generic[RecordT]):
             deleted: List the deleted rows instead of the others.
         """
         query = [*filters, *page.query(self.key)]
-        if not any(name == "select" for name, _ in filters):
-            query += self.columns.items()
+        asked = {name for name, _ in filters}
+        if "select" not in asked:
+            query.append(("select", self.columns.get("select") or ",".join(self._fields)))
         if self._soft_deleted:
             query.append(("deleted_at", "not.is.null" if deleted else "is.null"))
-        rows = await reader.select(self.name, query)
+        found = await reader.select_text(self.name, query)
+        count = None if self.columns else found.count
+        if count is None:
+            return self._rebuilt_page(reader.read_rows(found), page)
+        if count <= page.limit:
+            return PageResponse(found.text, None)
+        text, last = found.without_last()
+        return PageResponse(text, page.cursor_behind(from_json(last), self.key))
+
+    def _rebuilt_page(self, rows: list[Row], page: PageRequest) -> PageResponse:
+        """Print the page anew, for rows with others nested, or from another printer."""
         cursor = None
         if len(rows) > page.limit:
             cursor = page.cursor_behind(rows[page.limit - 1], self.key)
-        items = self._parse_all(rows[: page.limit])
-        return self._page.model_construct(items=items, next_cursor=cursor)
+        flat = [self._record.flat(row) for row in rows[: page.limit]]
+        missing = sorted({name for row in flat for name in self._fields if name not in row})
+        if missing:
+            raise self._strange(", ".join(missing))
+        items = [{name: row[name] for name in self._fields} for row in flat]
+        return PageResponse(to_json(items), cursor)
 
     async def create(
         self,
@@ -159,20 +175,12 @@ class Table(Generic[RecordT]):
         try:
             return self._record.model_validate(row)
         except ValidationError as error:
-            raise self._strange(error, at=0) from None
+            columns = sorted({str(entry["loc"][0]) for entry in error.errors() if entry["loc"]})
+            raise self._strange(", ".join(columns)) from None
 
-    def _parse_all(self, rows: list[Row]) -> list[RecordT]:
-        try:
-            return self._records.validate_python(rows)
-        except ValidationError as error:
-            raise self._strange(error, at=1) from None
-
-    def _strange(self, error: ValidationError, *, at: int) -> UpstreamContractError:
-        """Name the columns that are wrong; their names stand at this place of a location."""
-        locations = [entry["loc"] for entry in error.errors()]
-        columns = sorted({str(location[at]) for location in locations if len(location) > at})
+    def _strange(self, columns: str) -> UpstreamContractError:
         return UpstreamContractError(
-            f"Rows of {self.name} look different than expected ({', '.join(columns)}). "
+            f"Rows of {self.name} look different than expected ({columns}). "
             "Apply supabase/migrations.",
             retry_after_s=60,
         )

@@ -1,66 +1,53 @@
-"""HTTP to one server over ``aiohttp``; nothing is interpreted (docs/decisions/0009).
+"""HTTP to one server over kept connections; nothing is interpreted (docs/decisions/0015).
 
-No cookies are kept, no redirects followed, no proxy or netrc of the environment used: whatever a
-request carries, its caller gave it.
+No cookies are kept, no redirects followed, no encoding undone, no proxy or netrc of the environment
+used: whatever a request carries, its caller gave it.
 """
 
-import io
+import asyncio
 import ssl
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
-import aiohttp
 import httpx
-from yarl import URL
 
-# From here on aiohttp wants a file, which it sends piece by piece.
-_MAX_WHOLE_BYTES = 1024 * 1024
+from crm_service.http_connection import (
+    Answer,
+    BrokenError,
+    ConnectError,
+    HttpConnection,
+    WireError,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, headers (looked up in any case), and the whole body."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the status is 2xx."""
-        return 200 <= self.status < 300
-
-
-class WireError(Exception):
-    """There is no answer."""
-
-
-class ConnectError(WireError):
-    """No connection could be made; nothing was sent."""
-
-
-class BrokenError(WireError):
-    """The connection ended, or stopped making sense, before the answer was complete."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Wire(Protocol):
     """The way to one server."""
 
     async def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], content: bytes | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        timeout_s: float,
     ) -> Answer:
-        """Send a request and return its answer, whatever its status.
+        """Send a request once and return its answer, whatever its status.
 
         Args:
             method: HTTP method.
             target: Path and query.
             headers: Without ``Host`` and ``Content-Length``; no line breaks.
             content: Body.
+            timeout_s: Longest wait, connecting included.
 
         Raises:
-            ConnectError: Nothing was sent.
+            ConnectError: No connection could be made; nothing was sent.
             BrokenError: What was sent may have taken effect.
+            TimeoutError: What was sent, if anything, may have taken effect.
             ValueError: A header would break out of its line; nothing was sent.
 
         Cancellation:
@@ -74,70 +61,104 @@ class Wire(Protocol):
 
 
 class PooledWire:
-    """A ``Wire`` of kept connections; made in the event loop that uses it.
+    """A ``Wire`` of TCP or TLS connections; the one used last is used first.
 
-    How many there are at once, and how long an answer may take, is up to the caller. A ``GET`` is
-    sent once more when its connection breaks.
+    How many there are at once is up to the caller.
 
     Args:
         origin: ``http://host:port`` or ``https://host``.
         keepalive_s: Idle time after which a connection is not used again.
-        tls: Says which servers are trusted; None for the authorities of the system.
+        tls: Says which servers are trusted; needed for ``https``.
+
+    Raises:
+        ValueError: ``https`` without ``tls``, or neither scheme.
     """
 
     def __init__(self, origin: str, *, keepalive_s: float, tls: ssl.SSLContext | None) -> None:
-        self._origin = origin
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive_s, ssl=tls or True),
-            request_class=_Request,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity"},
-            skip_auto_headers=["User-Agent"],
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
+        parts = urlsplit(origin)
+        if parts.scheme not in _DEFAULT_PORTS or (parts.scheme == "https" and tls is None):
+            raise ValueError("the origin must be http://…, or https://… with a TLS context")
+        self._host = parts.hostname or ""
+        self._port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        self._tls = tls if parts.scheme == "https" else None
+        self._host_line = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
+        self._keepalive_s = keepalive_s
+        self._idle: deque[HttpConnection] = deque()
 
     async def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], content: bytes | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        timeout_s: float,
     ) -> Answer:
         """Send a request and return its answer; see ``Wire.exchange``."""
-        data: bytes | io.BytesIO | None = content
-        if content is not None and len(content) > _MAX_WHOLE_BYTES:
-            data = io.BytesIO(content)
+        loop = asyncio.get_running_loop()
+        request = render_head(method, target, self._host_line, headers, content)
+        if content is not None:
+            request += content
+        connection = self._kept(loop.time())
+        if connection is None:
+            until = loop.time() + timeout_s
+            connection = await self._connect(timeout_s)
+            timeout_s = until - loop.time()
         try:
-            async with self._session.request(
-                method,
-                URL(self._origin + target, encoded=True),
-                headers=headers,
-                data=data,
-                allow_redirects=False,
-            ) as response:
-                return Answer(response.status, response.headers, await response.read())
-        # Not "from error": aiohttp quotes the URL and the answer, which hold data of people.
-        except (aiohttp.ClientConnectorError, _UnaskedError) as error:
-            raise ConnectError(type(error).__name__) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise BrokenError(type(error).__name__) from None
+            answer = await connection.exchange(request, timeout_s)
+        except BaseException:
+            # An answer may still be under way: the next request must not get it.
+            connection.abort()
+            raise
+        if connection.is_usable:
+            connection.idle_since = loop.time()
+            self._idle.append(connection)
+        else:
+            connection.abort()
+        return answer
 
     async def aclose(self) -> None:
         """Close the idle connections."""
-        await self._session.close()
+        while self._idle:
+            self._idle.pop().abort()
+
+    def _kept(self, now: float) -> HttpConnection | None:
+        idle = self._idle
+        while idle and idle[0].idle_since < now - self._keepalive_s:
+            idle.popleft().abort()
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable:
+                return connection
+        return None
+
+    async def _connect(self, timeout_s: float) -> HttpConnection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, connection = await loop.create_connection(
+                    HttpConnection, self._host, self._port, ssl=self._tls
+                )
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise ConnectError(type(error).__name__) from None
+        return connection
 
 
-class _UnaskedError(aiohttp.ServerDisconnectedError):
-    """A kept connection said something that nobody had asked; nothing was sent on it."""
+def render_head(
+    method: str, target: str, host_line: str, headers: Mapping[str, str], content: bytes | None
+) -> bytes:
+    """Return request line and headers.
 
-
-class _Request(aiohttp.ClientRequest):
-    """A request that refuses a connection with an answer to somebody else's request on it.
-
-    The pool looks whether a kept connection is open, not whether it was silent.
+    Raises:
+        ValueError: A header would break out of its line.
     """
-
-    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        if conn.protocol is None or conn.protocol.should_close:
-            raise _UnaskedError
-        return await super().send(conn)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+        raise ValueError("a header contains a line break")
+    if content is not None:
+        lines += f"Content-Length: {len(content)}\r\n"
+    return f"{method} {target} HTTP/1.1\r\n{host_line}{lines}\r\n".encode("latin-1")
 
 
 class TransportWire:
@@ -153,13 +174,19 @@ class TransportWire:
         self._origin = origin
 
     async def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], content: bytes | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        timeout_s: float,
     ) -> Answer:
         """Send a request and return its answer; see ``Wire.exchange``."""
         request = httpx.Request(method, self._origin + target, headers=headers, content=content)
         try:
-            response = await self._transport.handle_async_request(request)
-            body = await response.aread()
+            async with asyncio.timeout(timeout_s):
+                response = await self._transport.handle_async_request(request)
+                body = await response.aread()
         except httpx.TimeoutException as error:
             raise TimeoutError from error
         except httpx.ConnectError as error:
@@ -170,3 +197,14 @@ class TransportWire:
 
     async def aclose(self) -> None:
         """Close nothing."""
+
+
+__all__ = [
+    "Answer",
+    "BrokenError",
+    "ConnectError",
+    "PooledWire",
+    "TransportWire",
+    "Wire",
+    "WireError",
+]

@@ -30,7 +30,7 @@ _calls = Table("calls", CallRead, noun="call", soft_deleted=False)
 _PageDep = Annotated[PageRequest, Depends(paging("started_at", "updated_at"))]
 
 
-@router.get("")
+@router.get("", response_model=Page[CallRead])
 async def list_calls(
     reader: ReaderDep,
     page: _PageDep,
@@ -41,7 +41,7 @@ async def list_calls(
     outcome: Annotated[list[Outcome] | None, Query(description="One or more.")] = None,
     since: Since = None,
     until: Until = None,
-) -> Page[CallRead]:
+) -> Response:
     """List calls; the search looks at notes and next action."""
     filters = [
         *search(("notes", "next_action"), text),

@@ -1,6 +1,5 @@
 """Bodies and rows of calls."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from crm_service.fields import (
     IdRecord,
     Instant,
     LongText,
+    Stamp,
     UpdateBody,
     optional_field,
 )
@@ -69,9 +69,9 @@ class CallRead(IdRecord):
     customer_id: UUID
     staff_id: UUID | None
     direction: Direction
-    started_at: datetime
-    ended_at: datetime | None
+    started_at: Stamp
+    ended_at: Stamp | None
     outcome: Outcome | None
     notes: str | None
     next_action: str | None
-    updated_at: datetime
+    updated_at: Stamp

@@ -31,7 +31,7 @@ _customers = Table("customers", CustomerRead, noun="customer")
 _PageDep = Annotated[PageRequest, Depends(paging("name", "updated_at"))]
 
 
-@router.get("")
+@router.get("", response_model=Page[CustomerRead])
 async def list_customers(
     reader: ReaderDep,
     page: _PageDep,
@@ -40,7 +40,7 @@ async def list_customers(
     *,
     has_portal: Annotated[bool | None, Query(description="With a portal sign-in?")] = None,
     deleted: Deleted = False,
-) -> Page[CustomerRead]:
+) -> Response:
     """List customers; the search looks at name, e-mail, phone and address."""
     filters = search(("name", "email", "phone", "address"), text) + equals("branch", branch)
     if has_portal is not None:

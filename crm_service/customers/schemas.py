@@ -1,12 +1,11 @@
 """Bodies and rows of customers."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
-from crm_service.fields import CreateBody, Email, IdRecord, Name, UpdateBody, optional_field
+from crm_service.fields import CreateBody, Email, IdRecord, Name, Stamp, UpdateBody, optional_field
 
 Phone = Annotated[str, StringConstraints(max_length=50, pattern=r"^[^\x00]*$")]
 Address = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
@@ -63,5 +62,5 @@ class CustomerRead(IdRecord):
     branch: str | None
     preferences: dict[str, JsonValue]
     portal_user_id: UUID | None = Field(description="Sign-in of the customer in the portal.")
-    updated_at: datetime
-    deleted_at: datetime | None
+    updated_at: Stamp
+    deleted_at: Stamp | None

@@ -1,12 +1,11 @@
 """What the audit log says."""
 
-from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crm_service.fields import VersionedBody
+from crm_service.fields import Stamp, VersionedBody
 
 HistoryTable: TypeAlias = Literal[
     "customers",
@@ -32,7 +31,7 @@ class HistoryEntry(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     id: int = Field(description="Names this change, for `restore`.")
-    at: datetime
+    at: Stamp
     op: Operation
     version: int | None = Field(description="Of the row after the change.")
     actor: UUID | None
@@ -99,7 +98,7 @@ class Activity(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     id: int
-    at: datetime
+    at: Stamp
     table_name: str
     row_id: str
     customer_id: UUID | None

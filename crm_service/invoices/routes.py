@@ -49,7 +49,7 @@ _REFUSALS = describe(404, 409, 412)
 _PageDep = Annotated[PageRequest, Depends(paging("due_on", "total_cents", "updated_at"))]
 
 
-@router.get("")
+@router.get("", response_model=Page[InvoiceRead])
 async def list_invoices(
     reader: ReaderDep,
     page: _PageDep,
@@ -60,7 +60,7 @@ async def list_invoices(
     due_before: date | None = None,
     *,
     deleted: Deleted = False,
-) -> Page[InvoiceRead]:
+) -> Response:
     """List invoices; the search looks at the notes, a number finds that invoice."""
     filters = [
         *_search(text),

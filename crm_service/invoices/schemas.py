@@ -1,7 +1,7 @@
 """Bodies and rows of invoices."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from crm_service.fields import (
     IdRecord,
     LongText,
     Quantity,
+    Stamp,
     UpdateBody,
     VersionedBody,
     optional_field,
@@ -152,6 +153,8 @@ class InvoiceLine(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    id: UUID
+    position: int
     description: str
     quantity: int
     unit_price_cents: int
@@ -170,9 +173,9 @@ class InvoiceRead(IdRecord):
     total_cents: int
     lines: list[InvoiceLine]
     due_on: date | None
-    sent_at: datetime | None
-    paid_at: datetime | None
-    voided_at: datetime | None
+    sent_at: Stamp | None
+    paid_at: Stamp | None
+    voided_at: Stamp | None
     notes: str | None
-    updated_at: datetime
-    deleted_at: datetime | None
+    updated_at: Stamp
+    deleted_at: Stamp | None

@@ -44,7 +44,7 @@ _REFUSALS = describe(404, 409, 412)
 _PageDep = Annotated[PageRequest, Depends(paging("scheduled_start", "updated_at", "title"))]
 
 
-@router.get("")
+@router.get("", response_model=Page[JobRead])
 async def list_jobs(
     reader: ReaderDep,
     page: _PageDep,
@@ -58,7 +58,7 @@ async def list_jobs(
     ] = None,
     *,
     deleted: Deleted = False,
-) -> Page[JobRead]:
+) -> Response:
     """List jobs; the search looks at title, description and address."""
     filters = [
         *_assigned_to(reader, assigned_to),

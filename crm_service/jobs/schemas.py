@@ -1,6 +1,5 @@
 """Bodies and rows of jobs."""
 
-from datetime import datetime
 from typing import Any, Literal, Self, TypeAlias
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from crm_service.fields import (
     LongText,
     Name,
     ShortText,
+    Stamp,
     UpdateBody,
     VersionedBody,
     optional_field,
@@ -98,24 +98,29 @@ class JobRead(IdRecord):
     description: str | None
     address: str | None
     status: JobStatus
-    scheduled_start: datetime | None
-    scheduled_end: datetime | None
-    started_at: datetime | None
-    completed_at: datetime | None
-    cancelled_at: datetime | None
-    updated_at: datetime
-    deleted_at: datetime | None = Field(description="Set when the job was withdrawn.")
+    scheduled_start: Stamp | None
+    scheduled_end: Stamp | None
+    started_at: Stamp | None
+    completed_at: Stamp | None
+    cancelled_at: Stamp | None
+    updated_at: Stamp
+    deleted_at: Stamp | None = Field(description="Set when the job was withdrawn.")
     assigned_to: UUID | None = Field(
         default=None, description="Who does it; its own resource with its own version."
     )
 
+    @classmethod
+    def flat(cls, row: dict[str, Any]) -> dict[str, Any]:
+        """Take who does it from the nested row of another table, which customers cannot read."""
+        if "assignment" not in row:
+            return row
+        assignment = row["assignment"]
+        return {**row, "assigned_to": assignment["assigned_to"] if assignment else None}
+
     @model_validator(mode="before")
     @classmethod
-    def _take_from_assignment(cls, row: Any) -> Any:
-        # The database keeps it in another table, which customers cannot read.
-        if isinstance(row, dict) and isinstance(row.get("assignment"), dict):
-            return {**row, "assigned_to": row["assignment"].get("assigned_to")}
-        return row
+    def _flatten(cls, row: Any) -> Any:
+        return cls.flat(row) if isinstance(row, dict) else row
 
 
 class JobAssign(Body):
@@ -136,4 +141,4 @@ class JobAssignment(BaseModel):
     job_id: UUID
     assigned_to: UUID | None
     version: int
-    updated_at: datetime | None
+    updated_at: Stamp | None

@@ -46,7 +46,7 @@ _PageDep = Annotated[
 ]
 
 
-@router.get("/leads")
+@router.get("/leads", response_model=Page[LeadRead])
 async def list_leads(
     reader: ReaderDep,
     page: _PageDep,
@@ -55,7 +55,7 @@ async def list_leads(
     min_score: Annotated[int | None, Query(ge=0, le=100)] = None,
     follow_up_from: Since = None,
     follow_up_before: Until = None,
-) -> Page[LeadRead]:
+) -> Response:
     """List the leads the caller may see."""
     filters = [
         *one_of("status", status),
@@ -113,17 +113,17 @@ async def convert_lead(
     return answer_changed(response, changed)
 
 
-@router.get(_LEAD + "/notes", responses=describe(404))
+@router.get(_LEAD + "/notes", response_model=Page[LeadNoteRead], responses=describe(404))
 async def list_lead_notes(
     reader: ReaderDep,
     page: PageDep,
     customer_id: UUID,
     kind: Annotated[NoteKind | None, Query()] = None,
-) -> Page[LeadNoteRead]:
+) -> Response:
     """List the notes on a lead, newest first."""
     filters = [*equals("customer_id", customer_id), *equals("kind", kind)]
     found = await _notes.page(reader, filters, page)
-    if not found.items:
+    if found.is_empty:
         # No notes is not the same as no such lead, or one of somebody else.
         await _leads.get(reader, customer_id)
     return found

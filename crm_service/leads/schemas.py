@@ -1,6 +1,5 @@
 """Bodies and rows of leads and their notes."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from crm_service.fields import (
     Instant,
     MessageBody,
     Record,
+    Stamp,
     UpdateBody,
     optional_field,
 )
@@ -85,8 +85,8 @@ class LeadRead(Record):
     estimated_value_cents: int | None
     currency: str
     assigned_to: UUID | None
-    next_follow_up_at: datetime | None
-    updated_at: datetime
+    next_follow_up_at: Stamp | None
+    updated_at: Stamp
 
 
 class LeadNoteCreate(CreateBody):
@@ -116,4 +116,4 @@ class LeadNoteRead(IdRecord):
     author_id: UUID | None
     kind: NoteKind
     body: str
-    updated_at: datetime
+    updated_at: Stamp

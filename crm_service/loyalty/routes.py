@@ -34,7 +34,7 @@ _ledger = Table("loyalty_transactions", LoyaltyEntryRead, noun="ledger entry", s
 _COLLECTION = "/v1/loyalty/entries"
 
 
-@router.get("/entries")
+@router.get("/entries", response_model=Page[LoyaltyEntryRead])
 async def list_loyalty_entries(
     reader: ReaderDep,
     page: PageDep,
@@ -42,7 +42,7 @@ async def list_loyalty_entries(
     kind: Annotated[EntryKind | None, Query()] = None,
     since: Since = None,
     until: Until = None,
-) -> Page[LoyaltyEntryRead]:
+) -> Response:
     """List ledger entries, newest first."""
     filters = [
         *equals("customer_id", customer_id),

@@ -1,12 +1,11 @@
 """Bodies and rows of the loyalty ledger."""
 
-from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from crm_service.fields import CreateBody, IdRecord, Points, ShortText, SignedPoints
+from crm_service.fields import CreateBody, IdRecord, Points, ShortText, SignedPoints, Stamp
 
 EntryKind: TypeAlias = Literal["award", "bonus", "adjust", "redeem"]
 
@@ -82,4 +81,4 @@ class LoyaltyAccountRead(BaseModel):
     customer_id: UUID
     balance: int
     last_entry: int = Field(description="Number of the latest ledger entry; 0 if there is none.")
-    updated_at: datetime | None = None
+    updated_at: Stamp | None = None

@@ -32,7 +32,7 @@ _messages = Table("messages", MessageRead, noun="message")
 _DATABASE_NOW = "now"
 
 
-@router.get("")
+@router.get("", response_model=Page[MessageRead])
 async def list_messages(
     reader: ReaderDep,
     page: PageDep,
@@ -41,7 +41,7 @@ async def list_messages(
     *,
     unread: bool = False,
     deleted: Deleted = False,
-) -> Page[MessageRead]:
+) -> Response:
     """List messages, newest first; ``unread`` keeps those of customers that nobody has read."""
     filters = [*search(("body",), text), *equals("customer_id", customer_id)]
     if unread:

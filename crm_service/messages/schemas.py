@@ -1,12 +1,11 @@
 """Bodies and rows of messages."""
 
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from crm_service.fields import CreateBody, IdRecord, MessageBody
+from crm_service.fields import CreateBody, IdRecord, MessageBody, Stamp
 
 
 class MessageCreate(CreateBody):
@@ -33,6 +32,6 @@ class MessageRead(IdRecord):
     sender_id: UUID | None
     sender_name: str | None
     body: str
-    read_at: datetime | None = Field(description="Set once, by the receiving side.")
-    updated_at: datetime
-    deleted_at: datetime | None
+    read_at: Stamp | None = Field(description="Set once, by the receiving side.")
+    updated_at: Stamp
+    deleted_at: Stamp | None

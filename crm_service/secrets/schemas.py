@@ -1,13 +1,12 @@
 """Bodies and rows of sensitive fields."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, field_validator
 
-from crm_service.fields import Body, Record
+from crm_service.fields import Body, Record, Stamp
 
 SecretName = Annotated[
     str,
@@ -45,7 +44,7 @@ class SecretRead(Record):
     customer_id: UUID
     name: str
     key_id: str | None = Field(description="Key it is encrypted with; null when removed.")
-    updated_at: datetime
+    updated_at: Stamp
 
 
 class SecretRevealed(BaseModel):

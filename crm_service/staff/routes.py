@@ -33,7 +33,7 @@ async def get_me(reader: ReaderDep) -> Me:
     return Me.model_validate(await reader.identify())
 
 
-@router.get("/staff")
+@router.get("/staff", response_model=Page[StaffRead])
 async def list_staff(
     reader: ReaderDep,
     page: _PageDep,
@@ -41,7 +41,7 @@ async def list_staff(
     role: Annotated[Role | None, Query()] = None,
     *,
     active: bool | None = None,
-) -> Page[StaffRead]:
+) -> Response:
     """List members of staff; the search looks at name and e-mail."""
     filters = [*search(("full_name", "email"), text), *equals("role", role)]
     if active is not None:

@@ -1,12 +1,11 @@
 """Bodies and rows of staff."""
 
-from datetime import datetime
 from typing import Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from crm_service.fields import Body, Email, Name, Record, UpdateBody, optional_field
+from crm_service.fields import Body, Email, Name, Record, Stamp, UpdateBody, optional_field
 
 Role: TypeAlias = Literal["admin", "manager", "agent"]
 
@@ -50,7 +49,7 @@ class StaffRead(Record):
     email: str
     role: Role
     active: bool
-    updated_at: datetime
+    updated_at: Stamp
 
 
 class Me(BaseModel):

@@ -1,8 +1,20 @@
 """Lists: complete, in order, page by page."""
 
-from crm_service.messages.schemas import MessageCreate
+import pytest
+from pydantic import BaseModel
+
+from crm_service.calls.schemas import CallRead
+from crm_service.customers.schemas import CustomerRead
+from crm_service.invoices.schemas import InvoiceRead
+from crm_service.jobs.schemas import JobRead
+from crm_service.leads.schemas import LeadRead
+from crm_service.loyalty.schemas import LoyaltyEntryRead
+from crm_service.messages.schemas import MessageCreate, MessageRead
+from crm_service.pagination import Page
+from crm_service.row_text import RowsText
+from crm_service.staff.schemas import StaffRead
 from tests.support.crm import assert_problem
-from tests.support.personas import AGENT, customer_id
+from tests.support.personas import ADMIN, AGENT, customer_id
 
 
 async def test_fifty_are_a_page(agent):
@@ -57,3 +69,36 @@ async def test_a_made_up_cursor_is_refused(http, sign_in):
     response = await http.get("/v1/jobs?cursor=abc", headers=headers)
     problem = assert_problem(response, 422, "invalid-request")
     assert problem["errors"][0]["field"] == "query.cursor"
+
+
+LISTS: list[tuple[str, type[BaseModel], str]] = [
+    ("/v1/customers", CustomerRead, "/v1/customers/{id}"),
+    ("/v1/jobs", JobRead, "/v1/jobs/{id}"),
+    ("/v1/invoices", InvoiceRead, "/v1/invoices/{id}"),
+    ("/v1/messages", MessageRead, "/v1/messages/{id}"),
+    ("/v1/leads", LeadRead, "/v1/customers/{customer_id}/lead"),
+    ("/v1/calls", CallRead, "/v1/calls/{id}"),
+    ("/v1/loyalty/entries", LoyaltyEntryRead, ""),
+    ("/v1/staff", StaffRead, "/v1/staff/{user_id}"),
+]
+
+
+@pytest.mark.parametrize(("path", "record", "single"), LISTS, ids=[path for path, _, _ in LISTS])
+async def test_rows_passed_on_are_the_rows_that_the_models_make(
+    http, sign_in, monkeypatch, path, record, single
+):
+    """Lists pass on what the database printed: to the letter what reading and checking gives."""
+    headers = {"Authorization": f"Bearer {sign_in(ADMIN)}"}
+    for limit in (1, 2, 3, 200):
+        given = await http.get(path, params={"limit": limit}, headers=headers)
+        page = Page[record].model_validate_json(given.content)  # type: ignore[valid-type]
+        assert page.items
+        assert page.model_dump(mode="json") == given.json()
+        with monkeypatch.context() as patch:
+            patch.setattr(RowsText, "count", None)
+            rebuilt = await http.get(path, params={"limit": limit}, headers=headers)
+        assert rebuilt.json() == given.json()
+    for item in given.json()["items"][:3]:
+        if single:
+            alone = await http.get(single.format_map(item), headers=headers)
+            assert alone.json() == item

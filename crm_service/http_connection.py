@@ -1,0 +1,158 @@
+"""One HTTP/1.1 connection that carries one request at a time; parsed by ``httptools``."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+# More than any gateway sends; endless ones must not fill the memory within the time-out.
+_MAX_HEADERS_BYTES = 64 * 1024
+_MAX_HEADERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers by lower-case name, and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+
+class WireError(Exception):
+    """There is no answer."""
+
+
+class ConnectError(WireError):
+    """No connection could be made; nothing was sent."""
+
+
+class BrokenError(WireError):
+    """The connection ended, or stopped making sense, before the answer was complete."""
+
+
+class HttpConnection(asyncio.Protocol):
+    """A connection; the parser calls its ``on_…`` methods.
+
+    Whoever gives up waiting for an answer must ``abort`` it: the answer may still be under way.
+
+    Attributes:
+        idle_since: Time of the event loop, kept by the owner.
+        is_usable: Open, and everything that came was the answer to the request before.
+    """
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self.is_usable = True
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: asyncio.Future[Answer] | None = None
+        self._headers: dict[str, str] = {}
+        self._headers_bytes = self._headers_count = 0
+        self._body: list[bytes] = []
+        self._reading_body = False
+
+    async def exchange(self, request: bytes, timeout_s: float) -> Answer:
+        """Send a request and wait for its answer.
+
+        Raises:
+            BrokenError: There will be none.
+            TimeoutError: There was none within ``timeout_s``.
+        """
+        assert self._transport is not None  # noqa: S101 - connected before anybody has it
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._answer = answer
+        # A timer on the future costs a tenth of asyncio.timeout, which cancels and catches.
+        timer = loop.call_later(timeout_s, _expire, answer)
+        try:
+            self._transport.write(request)
+            return await answer
+        finally:
+            timer.cancel()
+            self._answer = None
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.is_usable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._answer is None:
+            # Nobody has asked: the next answer would not be the right one.
+            self.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._break("not HTTP")
+
+    def eof_received(self) -> None:
+        """Take a body that has no length as complete."""
+        framed = "content-length" in self._headers or "transfer-encoding" in self._headers
+        if self._reading_body and not framed:
+            self.on_message_complete()
+        self.is_usable = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who waits."""
+        self._break("closed by the server" if exc is None else type(exc).__name__)
+
+    def on_message_begin(self) -> None:
+        """Forget the answer before."""
+        self._headers = {}
+        self._headers_bytes = self._headers_count = 0
+        self._body = []
+        self._reading_body = False
+        if self._answer is not None and self._answer.done():
+            # Two answers to one request: the next request must not get the second one.
+            self._break("more than was asked")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        self._headers_bytes += len(name) + len(value)
+        self._headers_count += 1
+        if self._headers_bytes > _MAX_HEADERS_BYTES or self._headers_count > _MAX_HEADERS:
+            self._break("headers without end")
+            return
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Go on with the body."""
+        self._reading_body = True
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body."""
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Give the answer to who waits; a provisional one (1xx) is none."""
+        status = self._parser.get_status_code()
+        if status < 200 or self._answer is None or self._answer.done():
+            return
+        self._reading_body = False
+        self.is_usable = self.is_usable and self._parser.should_keep_alive()
+        self._answer.set_result(Answer(status, self._headers, b"".join(self._body)))
+
+    def _break(self, reason: str) -> None:
+        self.abort()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(BrokenError(reason))
+
+
+def _expire(answer: asyncio.Future[Answer]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
