@@ -141,7 +141,7 @@ async def follow(file: Path, keys: ProjectKeys) -> None:
         file: Of the running stack's folder.
         keys: What its servers use. A file that cannot be used is logged, and changes nothing.
     """
-    seen = _version(file)
+    seen: tuple[int, int] | None = None  # the file may have changed since `keys` were read
     while True:
         await asyncio.sleep(FOLLOW_PAUSE_S)
         version = _version(file)
@@ -149,11 +149,12 @@ async def follow(file: Path, keys: ProjectKeys) -> None:
             continue
         seen = version
         try:
-            keys.adopt(ProjectKeys.load(file))
+            is_changed = keys.adopt(ProjectKeys.load(file))
         except KeyFileError as error:
             _log.error("The signing keys stay as they were: %s", error)
         else:
-            _log.warning("The signing keys were changed; %s signs now.", _signer(keys))
+            if is_changed:
+                _log.warning("The signing keys were changed; %s signs now.", _signer(keys))
 
 
 def _signer(keys: ProjectKeys) -> str:

@@ -247,10 +247,13 @@ class ProjectKeys:
         self.signing_keys = (*rotated, SigningKey.generate("standby", issued_s))
         return replace(incoming, state="in_use")
 
-    def adopt(self, other: ProjectKeys) -> None:
-        """Take over the signing keys and trusted keys of another set, as a file may hold it."""
-        self.trusted_jwks = other.trusted_jwks
-        self.signing_keys = other.signing_keys
+    def adopt(self, other: ProjectKeys) -> bool:
+        """Take over signing keys and trusted keys of another set; tell whether they differed."""
+        new = (other.signing_keys, other.trusted_jwks)
+        if new == (self.signing_keys, self.trusted_jwks):
+            return False
+        self.signing_keys, self.trusted_jwks = new
+        return True
 
     def revoke(self, kid: str) -> None:
         """Stop accepting tokens signed with the key ``kid``.
@@ -260,9 +263,13 @@ class ProjectKeys:
         """
         key = next((key for key in self.signing_keys if key.kid == kid), None)
         if key is None:
-            raise KeyStateError(f"there is no signing key with id {kid}")
+            raise KeyStateError(
+                f"There is no signing key with id {kid}. `portalctl keys list` shows their ids."
+            )
         if key.state == "in_use":
-            raise KeyStateError(f"signing key {kid} is in use; rotate before you revoke it")
+            raise KeyStateError(
+                f"Signing key {kid} is in use. Let another sign first: `portalctl keys rotate`."
+            )
         self.signing_keys = tuple(
             replace(key, state="revoked") if key.kid == kid else key for key in self.signing_keys
         )

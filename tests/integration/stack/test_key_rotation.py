@@ -67,6 +67,28 @@ async def test_a_running_stack_follows_a_rotation(seeded_dir: Path) -> None:
             await eventually(lambda: stack.keys.current == newest)
 
 
+async def test_a_rotation_while_the_stack_starts_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Between the reading of the keys and the first look at the file there are seconds."""
+    monkeypatch.setattr(key_rotation, "FOLLOW_PAUSE_S", 0.01)
+    ProjectKeys.generate().save(tmp_path / KEYS)
+    read_early, read_late = (ProjectKeys.load(tmp_path / KEYS) for _ in range(2))
+    in_use = key_rotation.rotate(tmp_path)
+    read_late.adopt(ProjectKeys.load(tmp_path / KEYS))
+    unchanged = read_late.signing_keys
+    async with asyncio.TaskGroup() as group:
+        following = [
+            group.create_task(key_rotation.follow(tmp_path / KEYS, keys))
+            for keys in (read_late, read_early)
+        ]
+        await eventually(lambda: read_early.current == in_use)
+        for task in following:
+            task.cancel()
+    assert read_late.signing_keys is unchanged, "what was verified with them is still good"
+    assert caplog.text.count("were changed") == 1
+
+
 def test_keys_of_a_stopped_stack_are_rotated_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,10 +101,10 @@ def test_keys_of_a_stopped_stack_are_rotated_from_the_command_line(
     listed = json.loads(capsys.readouterr().out)["signing_keys"]
     assert [key["state"] for key in listed] == ["previously_used", "in_use", "standby"]
     assert app.run(["keys", "revoke", listed[1]["kid"], *folder]) == 3
-    assert "rotate before you revoke" in capsys.readouterr().err
+    assert "is in use. Let another sign first: `portalctl keys rotate`" in capsys.readouterr().err
     assert app.run(["keys", "revoke", listed[0]["kid"], *folder]) == 0
     assert "revoked" in capsys.readouterr().out
-    with pytest.raises(KeyStateError, match="no signing key"):
+    with pytest.raises(KeyStateError, match=r"no signing key.*keys list"):
         key_rotation.revoke(tmp_path, "nobody")
     states = [key.state for key in key_rotation.signing_keys(tmp_path)]
     assert states == ["revoked", "in_use", "standby"]
