@@ -161,9 +161,8 @@ async def _ask_conditions(database: Connections, questions: list[Question]) -> d
     results: dict[Question, bool] = {}
     for start in range(0, len(questions), _CONDITIONS_AT_ONCE):
         some = questions[start : start + _CONDITIONS_AT_ONCE]
-        try:
-            answers = await _fetch_conditions(database, some)
-        except TimeoutError:
+        answers = await _fetch_conditions(database, some)
+        if answers is None:
             # Whoever asks for a pattern that takes for ever must not stop the others.
             answers = [await _ask_condition(database, question) for question in some]
         results.update(zip(some, answers, strict=True))
@@ -171,26 +170,32 @@ async def _ask_conditions(database: Connections, questions: list[Question]) -> d
 
 
 async def _ask_condition(database: Connections, question: Question) -> bool:
-    try:
-        (answer,) = await _fetch_conditions(database, [question])
-    except TimeoutError:
+    answers = await _fetch_conditions(database, [question])
+    if answers is None:
         operator = question.condition.operator
         log.warning("a filter with %r takes too long; it is not met", operator)
         return False
-    return answer
+    return answers[0]
 
 
-async def _fetch_conditions(database: Connections, questions: list[Question]) -> list[bool]:
+async def _fetch_conditions(database: Connections, questions: list[Question]) -> list[bool] | None:
+    """Return which conditions are met, None when that takes too long.
+
+    A database that cannot be reached in time is an error, as everywhere, and no filter's fault.
+    """
     async with database.connection() as connection:
-        answers: list[bool] = await connection.fetchval(
-            _CONDITIONS_MET,
-            [q.type_oid for q in questions],
-            [q.value for q in questions],
-            [q.condition.operator for q in questions],
-            [q.condition.value for q in questions],
-            [q.condition.negate for q in questions],
-            timeout=_CONDITIONS_TIMEOUT_S,
-        )
+        try:
+            answers: list[bool] = await connection.fetchval(
+                _CONDITIONS_MET,
+                [q.type_oid for q in questions],
+                [q.value for q in questions],
+                [q.condition.operator for q in questions],
+                [q.condition.value for q in questions],
+                [q.condition.negate for q in questions],
+                timeout=_CONDITIONS_TIMEOUT_S,
+            )
+        except TimeoutError:
+            return None
     return answers
 
 
