@@ -83,11 +83,11 @@ async def get_caller(
     idempotency_key: _KeyHeader = None,
 ) -> Caller:
     """Return who calls, as ``Admission`` found out."""
-    state = request.state
+    state = request.scope["state"]
     fingerprint = None
     if idempotency_key is not None and request.method not in {"GET", "HEAD"}:
         fingerprint = await request_fingerprint(request)
-    return Caller(state.subject, state.request_id, idempotency_key, fingerprint)
+    return Caller(state["subject"], state["request_id"], idempotency_key, fingerprint)
 
 
 async def request_fingerprint(request: Request) -> str:
@@ -170,7 +170,8 @@ IfMatch = Annotated[
 
 def answer(response: Response, record: RecordT) -> RecordT:
     """Return a row with its ETag."""
-    response.headers["ETag"] = render_etag(record.version)
+    # Appended, because setting one looks for others of this name first.
+    response.raw_headers.append((b"etag", render_etag(record.version).encode()))
     return record
 
 

@@ -2,8 +2,8 @@
 
 import json
 import logging
+import random
 import re
-import secrets
 import sys
 import time
 import traceback
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ClassVar
 
+from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_service.fast_path import ROUTE_KEY
@@ -115,7 +116,8 @@ def choose_request_id(offered: str | None) -> str:
     """Return the caller's id if it is short and plain, else a new one."""
     if offered is not None and _ACCEPTABLE_ID.match(offered):
         return offered
-    return secrets.token_hex(16)
+    # Nobody's guess at it would do harm, and the system's randomness costs ten times as much.
+    return f"{random.getrandbits(128):032x}"
 
 
 class RequestRecord(logging.LogRecord):
@@ -138,12 +140,14 @@ class RequestRecord(logging.LogRecord):
         self, method: str, route: str, status: int | None, duration_ms: float
     ) -> None:
         vars(self).update(self._CONSTANT)
+        self.fields = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "duration_ms": round(duration_ms, 2),
+        }
         self.created = time.time()
         self.msecs = self.created % 1 * 1000
-        self.method = method
-        self.route = route
-        self.status = status
-        self.duration_ms = round(duration_ms, 2)
 
 
 def route_template(scope: Scope) -> str:
@@ -170,6 +174,9 @@ class JsonFormatter(logging.Formatter):
         }
         if (request_id := _request_id.get()) is not None:
             entry["request_id"] = request_id
+        if isinstance(record, RequestRecord):
+            # Its values are plain: the quicker encoder does.
+            return to_json(entry | record.fields).decode()
         extra = vars(record).items()
         entry |= {name: value for name, value in extra if name not in _STANDARD_ATTRIBUTES}
         if record.exc_info and record.exc_info[0] is not None:

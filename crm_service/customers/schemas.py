@@ -60,7 +60,7 @@ class CustomerRead(IdRecord):
     phone: str | None
     address: str | None
     branch: str | None
-    preferences: dict[str, JsonValue]
+    preferences: dict[str, Any] = Field(description="Any JSON object.")
     portal_user_id: UUID | None = Field(description="Sign-in of the customer in the portal.")
     updated_at: Stamp
     deleted_at: Stamp | None
