@@ -13,7 +13,11 @@ _STATEMENTS = 500
 
 
 class ConnectionPool:
-    """Lends connections, last used first; opens them when needed.
+    """Lends connections, last used first; opens them when needed, one at a time.
+
+    A new connection costs ten times what a request costs, for the server as well as here. So a
+    burst of requests opens one, and each request takes whatever is free first: it, or one that
+    another request gives back.
 
     Nothing is reset here: whoever borrows a connection cleans it and sets every setting it relies
     on before anything else runs (see ``execute``).
@@ -23,8 +27,9 @@ class ConnectionPool:
         self._dsn = dsn
         self._config = config
         self._idle: list[Connection] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[Connection]] = deque()
         self._open_count = 0
+        self._opening: asyncio.Task[None] | None = None
         self._lent: set[Connection] = set()
         self._closed = False
 
@@ -32,23 +37,21 @@ class ConnectionPool:
         """Borrow a connection.
 
         Raises:
-            UnavailableError: PGRST000 when none can be opened, PGRST003 when none became free.
+            UnavailableError: PGRST000 when there is none and none can be opened, PGRST003 when none
+                became free in time.
 
         Cancellation:
             Safe; nothing stays borrowed.
         """
-        deadline = asyncio.get_running_loop().time() + self._config.pool_timeout_s
-        while not self._closed:
-            while self._idle:
-                connection = self._idle.pop()
-                if not connection.is_closed():
-                    self._lent.add(connection)
-                    return connection
-                self._open_count -= 1
-            if self._open_count < self._config.pool_size:
-                return await self._open()
-            await self._wait(deadline)
-        raise UnavailableError("PGRST000")
+        if self._closed:
+            raise UnavailableError("PGRST000")
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                self._lent.add(connection)
+                return connection
+            self._open_count -= 1
+        return await self._wait()
 
     def release(self, connection: Connection) -> None:
         """Give a connection back; a broken one is forgotten."""
@@ -57,9 +60,9 @@ class ConnectionPool:
             self._open_count -= 1
             if not connection.is_closed():
                 connection.terminate()
+            self._grow()
         else:
-            self._idle.append(connection)
-        self._wake()
+            self._offer(connection)
 
     def discard(self, connection: Connection) -> None:
         """Give back a connection whose state is unknown; it is cut."""
@@ -69,11 +72,13 @@ class ConnectionPool:
     async def close(self) -> None:
         """Cut all connections."""
         self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         for connection in [*self._idle, *self._lent]:
             connection.terminate()
         self._idle.clear()
-        while self._waiting:
-            self._wake()
+        self._refuse(UnavailableError("PGRST000"))
 
     async def connect(self) -> Connection:
         """Open a connection outside of the pool's count; the caller closes it.
@@ -98,36 +103,67 @@ class ConnectionPool:
             reason = error.args[0] if isinstance(error, asyncpg.PostgresError) else None
             raise UnavailableError("PGRST000", details=reason) from error
 
-    async def _open(self) -> Connection:
-        self._open_count += 1
-        try:
-            connection = await self.connect()
-        except BaseException:
-            self._open_count -= 1
-            self._wake()
-            raise
-        self._lent.add(connection)
-        return connection
-
-    async def _wait(self, deadline: float) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _wait(self) -> Connection:
+        turn: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self._grow()
         try:
-            async with asyncio.timeout_at(deadline):
-                await turn
+            async with asyncio.timeout(self._config.pool_timeout_s):
+                return await turn
         except TimeoutError:
+            self._give_up(turn)
             raise UnavailableError("PGRST003") from None
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._wake()
+            self._give_up(turn)
             raise
-        finally:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
 
-    def _wake(self) -> None:
+    def _give_up(self, turn: asyncio.Future[Connection]) -> None:
+        """Leave the queue; what was handed over at the last moment goes to the next one."""
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
+            self.release(turn.result())
+        elif turn in self._waiting:
+            self._waiting.remove(turn)
+
+    def _grow(self) -> None:
+        """Open one more connection if somebody waits for it."""
+        if (
+            self._waiting
+            and self._opening is None
+            and self._open_count < self._config.pool_size
+            and not self._closed
+        ):
+            self._open_count += 1
+            self._opening = asyncio.create_task(self._open(), name="rest-pool-open")
+
+    async def _open(self) -> None:
+        try:
+            connection = await self.connect()
+        except asyncio.CancelledError:
+            self._open_count -= 1
+            raise
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            self._open_count -= 1
+            self._opening = None
+            # Others will become free, unless there are none.
+            if self._open_count == 0 or not isinstance(error, UnavailableError):
+                self._refuse(error)
+        else:
+            self._opening = None
+            self._offer(connection)
+            self._grow()
+
+    def _offer(self, connection: Connection) -> None:
+        """Hand a connection to who has waited longest, or keep it."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
+                self._lent.add(connection)
+                turn.set_result(connection)
                 return
+        self._idle.append(connection)
+
+    def _refuse(self, error: Exception) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(error)
