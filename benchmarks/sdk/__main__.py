@@ -1,13 +1,14 @@
 """Latency, recovery, snapshot, memory and idle cost of the client library on a local stack.
 
-Run: python -m benchmarks.sdk [--quick]      Writes benchmarks/results/sdk.json.
-The stack, the writers and all portals share this machine; the stack is a process of its own.
+Run: python -m benchmarks.sdk [--quick] [--only latency_100]     Writes benchmarks/results/sdk.json.
+The stack, the writers and all portals share this machine; the stack is `portalctl up`. With
+``--only`` (it may be given several times) the other parts of the result file stay as they are.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -17,7 +18,7 @@ import sys
 import time
 import tracemalloc
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,36 +26,32 @@ from typing import Any
 import asyncpg
 
 from benchmarks.sdk import store
-from local_stack import LocalStack, StackConfig
+from benchmarks.sdk.machine import processor_s_of_family, stolen_s
+from local_stack.collector import settle_collector
 from portal_sdk import PasswordAuth, Portal
 from portal_sdk._runtime import http as portal_http
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "sdk.json"
 PASSWORD = "portal-demo"
-ANY_JOB = "select id from jobs where customer_id = $1 and deleted_at is null limit 1"
+AFTERMATH_S = 0.1
 
 
 @asynccontextmanager
 async def served() -> AsyncIterator[dict[str, str]]:
-    """Run the stack in another process; yield its environment."""
+    """Run the stack as its users do; yield its environment and the number of its process."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.sdk", "--serve", cwd=REPOSITORY,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "portalctl", "up", "--ephemeral", "--json", "--port", "0",
+        "--db-port", "0", "--log-level", "warning", cwd=REPOSITORY,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None
-    assert process.stdin is not None
     try:
-        yield {**json.loads(await process.stdout.readline()), "pid": str(process.pid)}
+        announced = json.loads(await process.stdout.readline())
+        yield {**announced["env"], "pid": str(process.pid)}
     finally:
-        process.stdin.close()
+        process.terminate()
         await process.wait()
-
-
-async def serve() -> None:
-    async with LocalStack(StackConfig(project_dir=REPOSITORY, log_level="warning")) as stack:
-        print(json.dumps(stack.env()), flush=True)
-        await asyncio.to_thread(sys.stdin.read)
 
 
 def email(number: int) -> str:
@@ -70,8 +67,8 @@ def portal(env: dict[str, str], number: int, **settings: Any) -> Portal:
     return Portal(env["SUPABASE_URL"], env["SUPABASE_PUBLISHABLE_KEY"], auth=auth, **settings)
 
 
-def percentiles(values_ms: list[float]) -> dict[str, float]:
-    ordered = sorted(values_ms)
+def percentiles(waits: list[tuple[float, float]]) -> dict[str, float]:
+    ordered = sorted((end - start) * 1e3 for start, end in waits)
     pick = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)]
     found = {name: round(ordered[int(len(ordered) * at)], 2) for name, at in pick}
     return {**found, "max": round(ordered[-1], 2), "count": len(ordered)}
@@ -93,48 +90,47 @@ async def latency(env: dict[str, str], *, portals: int, per_s: float, seconds: f
         await _sign_in(opened)
         jobs = [str(next(iter(one.jobs)).id) for one in opened]
         writes = int(per_s * seconds)
-        cpu = time.process_time(), _stack_cpu_s(env)
+        settle_collector()  # a hundred programs in one: each would have little to look through
+        cpu = time.process_time(), processor_s_of_family(int(env["pid"]))
+        stolen = stolen_s()
+        watching = asyncio.create_task(_run("benchmarks.sdk.metronome", str(seconds + 1)))
         report = await _write(env, [jobs[i % len(jobs)] for i in range(writes)], per_s, seconds)
-        await asyncio.sleep(1)
-        cpu = time.process_time() - cpu[0], _stack_cpu_s(env) - cpu[1]
+        slow = await watching
+        stolen = stolen_s() - stolen
+        cpu = time.process_time() - cpu[0], processor_s_of_family(int(env["pid"])) - cpu[1]
     committed = report["committed"]
-    waits = [
-        (at - committed[t]) * 1e3 for t, times in arrived.items() if t in committed for at in times
-    ]
+    waits = [(committed[t], at) for t, times in arrived.items() if t in committed for at in times]
+    even = [wait for wait in waits if not _is_disturbed(wait, slow["moments"])]
     devices = {n: numbers.count(n) for n in set(numbers)}
     expected = sum(devices[numbers[index % len(numbers)]] for index in range(writes))
     return {
         "portals": portals, "writes_per_s": per_s, "latency_ms": percentiles(waits),
+        "machine_slow_share": slow["share"], "latency_while_even_ms": percentiles(even),
         "missing": expected - len(waits), "portals_cpu_share": round(cpu[0] / (seconds + 1), 3),
         "stack_cpu_share": round(cpu[1] / (seconds + 1), 3),
-        "writer_latest_start_ms": report["latest_start_ms"], "load": os.getloadavg()[0],
+        "writer_latest_start_ms": report["latest_start_ms"], "stolen_ms": round(stolen * 1e3),
+        "load": os.getloadavg()[0],
     }  # fmt: skip
 
 
 async def _write(env: dict[str, str], jobs: list[str], per_s: float, seconds: float) -> Any:
+    arguments = (env["SUPABASE_DB_URL"], str(per_s), str(seconds), uuid.uuid4().hex[:6])
+    return await _run("benchmarks.sdk.writer", *arguments, given=jobs)
+
+
+async def _run(module: str, *arguments: str, given: Any = None) -> Any:
+    """Run a module in a process of its own; it reads and prints JSON."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.sdk.writer", env["SUPABASE_DB_URL"],
-        str(per_s), str(seconds), uuid.uuid4().hex[:6], cwd=REPOSITORY,
+        sys.executable, "-m", module, *arguments, cwd=REPOSITORY,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    output, _ = await process.communicate(json.dumps(jobs).encode())
+    output, _ = await process.communicate(json.dumps(given).encode())
     return json.loads(output)
 
 
-def _stack_cpu_s(env: dict[str, str]) -> float:
-    """CPU seconds of the stack and its PostgreSQL processes that still run."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                parents[int(folder.name)] = int(fields[1])
-                ticks[int(folder.name)] = int(fields[11]) + int(fields[12])
-    family = {int(env["pid"])}
-    while more := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= more
-    return sum(ticks.get(pid, 0) for pid in family) / os.sysconf("SC_CLK_TCK")
+def _is_disturbed(wait: tuple[float, float], slow_moments: list[tuple[float, float]]) -> bool:
+    """Whether the machine was slow meanwhile, or shortly before (what waited then comes first)."""
+    return any(at < wait[1] and until > wait[0] - AFTERMATH_S for at, until in slow_moments)
 
 
 async def reconnect(env: dict[str, str], missed: int) -> Any:
@@ -272,29 +268,36 @@ def _resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-async def main(*, is_quick: bool) -> None:
-    result: dict[str, Any] = {
+async def main(*, is_quick: bool, only: list[str]) -> None:
+    result: dict[str, Any] = json.loads(RESULTS.read_text()) if only else {}
+    result |= {
         "python": platform.python_version(), "cores": os.cpu_count(),
-        "load_before": os.getloadavg()[0], "niceness": os.nice(0), "store": store.run(),
+        "load_before": os.getloadavg()[0], "niceness": os.nice(0),
     }  # fmt: skip
+    if not only or "store" in only:
+        result["store"] = store.run()
     seconds = 5.0 if is_quick else 20.0
     async with served() as env:
-        steps = {
-            "latency_1": latency(env, portals=1, per_s=20, seconds=seconds),
-            "latency_100": latency(env, portals=100, per_s=100, seconds=seconds),
-            "reconnect_0": reconnect(env, 0),
-            "reconnect_100": reconnect(env, 100),
-            "reconnect_10000": reconnect(env, 10_000),
-            "sign_in_100": sign_in(env, 100),
-            "idle": idle(env, 50, 10.0),
-            "snapshot": snapshot(env, 10_000),
+        steps: dict[str, Callable[[], Awaitable[Any]]] = {
+            "latency_1": lambda: latency(env, portals=1, per_s=20, seconds=seconds),
+            "latency_100": lambda: latency(env, portals=100, per_s=100, seconds=seconds),
+            "reconnect_0": lambda: reconnect(env, 0),
+            "reconnect_100": lambda: reconnect(env, 100),
+            "reconnect_10000": lambda: reconnect(env, 10_000),
+            "sign_in_100": lambda: sign_in(env, 100),
+            "idle": lambda: idle(env, 50, 10.0),
+            "snapshot": lambda: snapshot(env, 10_000),
         }
-        for name, step in steps.items():
-            result[name] = await step
+        for name in [name for name in steps if not only or name in only]:
+            result[name] = await steps[name]()
             print(name, json.dumps(result[name]), flush=True)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(serve() if "--serve" in sys.argv else main(is_quick="--quick" in sys.argv))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sdk", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="5 s of latency instead of 20")
+    parser.add_argument("--only", action="append", default=[], help="a part, such as latency_100")
+    options = parser.parse_args()
+    asyncio.run(main(is_quick=options.quick, only=options.only))

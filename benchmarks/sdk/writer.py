@@ -11,23 +11,27 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
 
 CONNECTIONS = 4
+UPDATE = "update jobs set title = $2 where id = $1"
 
 
 async def write(url: str, jobs: list[str], per_s: float, seconds: float, tag: str) -> Any:
     """Update one job after the other; return when each commit was known, by the new title."""
     committed: dict[str, float] = {}
     lag_s: list[float] = []
-    pool = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS)
+    pool = await asyncpg.create_pool(
+        url, min_size=CONNECTIONS, max_size=CONNECTIONS, init=_warm_up(jobs[0])
+    )
     began = time.perf_counter()
 
     async def update(index: int) -> None:
         title = f"bench-{tag}-{index}"
-        await pool.execute("update jobs set title = $2 where id = $1", jobs[index], title)
+        await pool.execute(UPDATE, jobs[index], title)
         committed[title] = time.perf_counter()
 
     tasks = []
@@ -39,6 +43,20 @@ async def write(url: str, jobs: list[str], per_s: float, seconds: float, tag: st
     await asyncio.gather(*tasks)
     await pool.close()
     return {"committed": committed, "latest_start_ms": round(max(lag_s) * 1e3, 1)}
+
+
+def _warm_up(job: str) -> Callable[[Any], Awaitable[None]]:
+    """Staff's connections have been in use for long: plans and triggers are loaded already."""
+
+    async def write_back(connection: Any) -> None:
+        for _ in range(2):
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(UPDATE, job, "never seen")
+            await connection.execute("set constraints all immediate")
+            await transaction.rollback()
+
+    return write_back
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ def _run_up(config: StackConfig, *, as_json: bool) -> int:
 
 async def _serve(config: StackConfig, *, as_json: bool) -> int:
     """Run the stack until a signal asks to stop it; a signal while starting stops the start."""
-    from local_stack.stack import LocalStack  # noqa: PLC0415 - see commands/__init__
+    from local_stack.collector import settle_collector  # noqa: PLC0415 - see commands/__init__
+    from local_stack.stack import LocalStack  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -134,6 +135,7 @@ async def _serve(config: StackConfig, *, as_json: bool) -> int:
             config, lambda step: err.print(f"… {step}", style="dim"), tell_troubles
         ) as stack:
             started = True
+            settle_collector()
             _announce(stack, as_json=as_json)
             await _until_stopped(stack, stopping)
     except asyncio.CancelledError:

@@ -1,0 +1,46 @@
+"""When the machine itself was slow: the same small piece of work, again and again.
+
+Run: python -m benchmarks.sdk.metronome <seconds>
+The work is timed by processor time, so that other processes which want the processor do not count:
+what is found is a processor that does less per second than it usually does, as virtual machines
+have them while their host is busy. Prints the moments (CLOCK_MONOTONIC seconds) as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+ROUNDS = 4_000
+PAUSE_S = 0.008
+SLOW = 3.0
+"""Times the median from which on a piece of work counts as slow."""
+
+
+def work() -> int:
+    """Some 0.3 ms of processor time."""
+    total = 0
+    for number in range(ROUNDS):
+        total += number * number
+    return total
+
+
+def measure(seconds: float) -> dict[str, Any]:
+    """Return the slow moments as pairs of start and end, and their share of all pieces."""
+    end = time.perf_counter() + seconds
+    pieces: list[tuple[float, float, float]] = []
+    while (began := time.perf_counter()) < end:
+        processor_s = time.thread_time()
+        work()
+        pieces.append((began, time.perf_counter(), time.thread_time() - processor_s))
+        time.sleep(PAUSE_S)
+    usual_s = statistics.median(piece[2] for piece in pieces)
+    slow = [(at, until) for at, until, took_s in pieces if took_s > SLOW * usual_s]
+    return {"moments": slow, "share": round(len(slow) / len(pieces), 4)}
+
+
+if __name__ == "__main__":
+    json.dump(measure(float(sys.argv[1])), sys.stdout)
