@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ def as_markdown(findings: list[Finding]) -> str:
 
 
 def as_table(findings: list[Finding]) -> Table:
-    """Return a table for a terminal."""
+    """Return a table for a terminal of 80 columns or more: words may be folded, never cut off."""
     heading, lines = pivot(findings)
-    table = Table(*heading, caption=LEGEND, title="Who can do what, found by trying")
+    table = Table(
+        caption=LEGEND, title="Who can do what, found by trying",
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    )  # fmt: skip
+    for name in heading:
+        table.add_column(name, overflow="fold", no_wrap=name == "verb")
     for number, line in enumerate(lines):
         last = number + 1 == len(lines) or lines[number + 1][0] != line[0]
-        table.add_row(*line, end_section=last)
+        first = number == 0 or lines[number - 1][0] != line[0]
+        table.add_row(line[0] if first else "", *line[1:], end_section=last)
     return table

@@ -162,7 +162,10 @@ def test_the_report_shows_an_opened_table(database: Database, run: Run) -> None:
 def test_the_report_has_two_forms_for_people(database: Database, run: Run) -> None:
     markdown = run("rls", "report", "--db-url", database.url, "--format", "markdown").out
     assert markdown.startswith("| table | verb | anon | unlinked | customer |")
-    assert "Who can do what" in run("rls", "report", "--db-url", database.url).out
+    table = run("rls", "report", "--db-url", database.url).out
+    assert "Who can do what" in table
+    assert "…" not in table, "at 80 columns, words are folded and not cut off"
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_a_bundle_is_newer_than_every_file() -> None:
