@@ -148,7 +148,7 @@ def report(
     elif form is ReportFormat.MARKDOWN:
         console.stdout().out(as_markdown(findings), highlight=False)
     else:
-        console.stdout().print(as_table(findings))
+        console.stdout().print(as_table(findings), soft_wrap=False)
     return ExitCode.OK
 
 
