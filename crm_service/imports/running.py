@@ -4,7 +4,7 @@ import asyncio
 import csv
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -14,6 +14,7 @@ from crm_service.bulk.kinds import read_row
 from crm_service.bulk.schemas import RowResult
 from crm_service.bulk.writing import write_rows
 from crm_service.errors import InvalidRequestError
+from crm_service.imports.preview import Outcome, preview_rows
 from crm_service.imports.rows import Line, Plan, read_lines
 
 _BATCH = 500
@@ -169,33 +170,52 @@ def _add(report: ImportReport, part: ImportReport) -> None:
 
 async def _write(writer: Writer, lines: list[Line], report: ImportReport) -> ImportReport:
     """Write the rows of some lines, table after table; a line fails as a whole."""
-    outcome: dict[int, Literal["created", "updated", "unchanged"]] = {}
+    outcome: dict[int, Outcome] = {}
     alive = {line.number: line for line in lines}
     for place in range(max((len(line.items) for line in lines), default=0)):
-        rows = []
-        numbers = []
-        for count, line in enumerate(list(alive.values()), start=1):
-            if count % _BREATH == 0:
-                await asyncio.sleep(0)
-            kind, item = line.items[place]
-            row = read_row(kind, 0, item, writer.caller.subject.user_id, UUID(int=0))
-            if isinstance(row, RowResult):
-                _refuse(report, alive, line, row)
-            else:
-                rows.append(row)
-                numbers.append(line.number)
-        if report.dry_run or not rows:
+        rows = await _rows(writer, alive, place, report)
+        if not rows:
             continue
-        for result in await write_rows(writer, lines[0].items[place][0], rows, mode="save"):
+        kind = lines[0].items[place][0]
+        if report.dry_run:
+            found = await preview_rows(writer, kind, list(rows.values()))
+            for number, row in rows.items():
+                _note(outcome, number, found[str(row[kind.key])])
+            continue
+        numbers = list(rows)
+        for result in await write_rows(writer, kind, list(rows.values()), mode="save"):
             number = numbers[result.index]
             if result.status == "failed":
                 _refuse(report, alive, alive[number], result)
-            elif outcome.get(number, "unchanged") == "unchanged" and result.status != "undone":
-                outcome[number] = result.status
+            elif result.status != "undone":
+                _note(outcome, number, result.status)
     for number in alive:
         status = outcome.get(number, "unchanged")
         setattr(report, status, getattr(report, status) + 1)
     return report
+
+
+async def _rows(
+    writer: Writer, alive: dict[int, Line], place: int, report: ImportReport
+) -> dict[int, dict[str, Any]]:
+    """Return the row at a place of each line, by its number; take out the lines that are wrong."""
+    rows = {}
+    for count, line in enumerate(list(alive.values()), start=1):
+        if count % _BREATH == 0:
+            await asyncio.sleep(0)
+        kind, item = line.items[place]
+        row = read_row(kind, 0, item, writer.caller.subject.user_id, UUID(int=0))
+        if isinstance(row, RowResult):
+            _refuse(report, alive, line, row)
+        else:
+            rows[line.number] = row
+    return rows
+
+
+def _note(outcome: dict[int, Outcome], number: int, status: Outcome) -> None:
+    """Note what became of a row; of a line with two rows, the first that is not as it was."""
+    if outcome.get(number, "unchanged") == "unchanged":
+        outcome[number] = status
 
 
 def _refuse(report: ImportReport, alive: dict[int, Line], line: Line, result: RowResult) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import io
+import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,19 +14,26 @@ import typer
 
 from portalctl import console
 from portalctl.exits import CommandError, EnvironmentUnusableError, ExitCode, UsageError
+from portalctl.imports.known_lines import KnownLines, default_path, keys_of
 
 if TYPE_CHECKING:
     from crm_service.client import CrmClient
+    from portalctl.imports.session import StaffSession
 
 _INTERVAL = re.compile(r"^(\d{1,6})(s|m|h)$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _FETCH_TIMEOUT_S = 60.0
 _MAX_BYTES = 33_554_432
+_UNAUTHORIZED = 401
+
+
+class _SignInEndedError(CommandError):
+    """The service does not accept the access token any more."""
 
 
 @dataclass
 class _Job:
-    """What is imported, and which keys the file had last time."""
+    """What is imported, and which lines the file had last time."""
 
     kind: Literal["customers", "leads", "jobs"]
     source: str
@@ -34,7 +41,12 @@ class _Job:
     key_column: str | None
     as_json: bool
     errors: Path | None
-    known: set[str] | None = field(default=None)
+    known: KnownLines
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is written."""
+        return self.query["dry_run"] is not None
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +63,18 @@ def import_csv(
     ] = "http://127.0.0.1:8000",
     token: Annotated[
         str,
-        typer.Option(envvar="CRM_TOKEN", help="Access token of a signed-in member of staff."),
+        typer.Option(
+            envvar="CRM_TOKEN",
+            help="Access token of a signed-in member of staff; good for an hour, usually.",
+        ),
+    ] = "",
+    email: Annotated[
+        str,
+        typer.Option(
+            envvar="CRM_EMAIL",
+            help="Sign in as this member of staff instead, and again when the token ends; needs "
+            "CRM_PASSWORD, SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY in the environment.",
+        ),
     ] = "",
     key_column: Annotated[
         str | None, typer.Option(help="Header whose values name a line for good.")
@@ -62,6 +85,13 @@ def import_csv(
     dry_run: Annotated[bool, typer.Option(help="Check without writing.")] = False,
     every: Annotated[
         str | None, typer.Option(help="Repeat: 30s, 10m, 1h. Needs --key-column.")
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the lines seen are kept, to tell which were removed since; with --every "
+            "a file in the user's state folder if not given."
+        ),
     ] = None,
     errors: Annotated[
         Path | None, typer.Option(help="Write the lines that failed into this CSV file.")
@@ -76,10 +106,11 @@ def import_csv(
     """
     if kind not in ("customers", "leads", "jobs"):
         raise UsageError(f"'{kind}' cannot be imported.", "Use customers, leads or jobs.")
-    if not token:
-        raise UsageError("No access token.", "Sign in and set CRM_TOKEN, or pass --token.")
-    if every is not None and key_column is None:
-        raise UsageError("--every needs --key-column.", "Without it, lines cannot be found again.")
+    who = _who(token, email)
+    if key_column is None and (every is not None or state is not None):
+        raise UsageError(
+            "--every and --state need --key-column.", "Without it, lines cannot be found again."
+        )
     pause_s = interval_s(every) if every is not None else None
     query = {
         "key_column": key_column,
@@ -87,9 +118,11 @@ def import_csv(
         "dry_run": "true" if dry_run else None,
         "source": None,
     }
-    job = _Job(kind, source, query, key_column, as_json, errors)  # type: ignore[arg-type]
+    if state is None and every is not None:
+        state = default_path(url, kind, _whole(source), key_column or "")
+    job = _Job(kind, source, query, key_column, as_json, errors, KnownLines(state))  # type: ignore[arg-type]
     try:
-        failed = asyncio.run(_run(job, url, token, pause_s))
+        failed = asyncio.run(_run(job, url, who, pause_s))
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if failed:
@@ -108,40 +141,70 @@ def interval_s(text: str) -> int:
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def keys_of(content: bytes, key_column: str) -> set[str]:
-    """Return the values of the key column of a CSV file; empty if it cannot be read."""
-    try:
-        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        return {(row.get(key_column) or "").strip() for row in rows} - {""}
-    except (UnicodeDecodeError, csv.Error):
-        return set()
+def _who(token: str, email: str) -> str | StaffSession:
+    """Return the access token, or a session that gets one when it is needed."""
+    if token:
+        return token
+    if not email:
+        raise UsageError(
+            "No access token.", "Set CRM_TOKEN, or CRM_EMAIL and CRM_PASSWORD to sign in."
+        )
+    from pydantic import SecretStr  # noqa: PLC0415 - see commands/__init__
+
+    from portalctl.imports.session import StaffSession  # noqa: PLC0415 - see commands/__init__
+
+    names = ("SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY", "CRM_PASSWORD")
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise UsageError(f"To sign in, {', '.join(missing)} must be set.")
+    url, key, password = (os.environ[name] for name in names)
+    return StaffSession(url, key, email, SecretStr(password))
 
 
-async def _run(job: _Job, url: str, token: str, pause_s: int | None) -> int:
+def _whole(source: str) -> str:
+    return source if source.startswith(("http://", "https://")) else str(Path(source).resolve())
+
+
+async def _run(job: _Job, url: str, who: str | StaffSession, pause_s: int | None) -> int:
     from crm_service.client import CrmClient  # noqa: PLC0415 - see commands/__init__
 
-    async with CrmClient(url, token) as client:
+    async with CrmClient(url, who if isinstance(who, str) else who.token) as client:
+        if pause_s is None:
+            return await _import_once(job, client)
+        first = True
         while True:
             try:
-                failed = await _import_once(job, client)
-            except EnvironmentUnusableError as error:
-                if pause_s is None:
+                await _import_once(job, client)
+            except CommandError as error:
+                if _is_final(error, who, first=first):
                     raise
-                # A spreadsheet or service that is away for a moment does not end the watch.
+                # A service that is away, a header that somebody renamed, a file that is being
+                # replaced: told each time, until it is mended.
                 console.write_error("import", error)
-                failed = 0
-            if pause_s is None:
-                return failed
+            first = False
             await asyncio.sleep(pause_s)
+
+
+def _is_final(error: CommandError, who: str | StaffSession, *, first: bool) -> bool:
+    """Tell whether a watch that met this cannot go on."""
+    if isinstance(error, _SignInEndedError):
+        if isinstance(who, str):
+            return True
+        who.end()
+    # A mistyped path is told at once, not to an empty room.
+    return first and isinstance(error, UsageError)
 
 
 async def _import_once(job: _Job, client: CrmClient) -> int:
     content = await _read(job.source)
     report = await _send(job, client, content)
-    # Only now: an import that broke off will tell of removed lines when it is made up for.
-    removed = _removed(job, content)
+    now = keys_of(content, job.key_column) if job.key_column else set()
+    removed = job.known.gone_from(now)
     _write_errors(job, report)
     _tell(job, report, removed)
+    if not job.dry_run:
+        # Only now: what was not told will be told when the import is made up for.
+        job.known.remember(now)
     return int(report["failed"])
 
 
@@ -153,7 +216,9 @@ async def _send(job: _Job, client: CrmClient, content: bytes) -> dict[str, Any]:
     key = None if job.key_column else f"import-{hash_of(content)}"
     report: dict[str, Any] = {}
     try:
-        with Progress(console=console.stderr(), disable=job.as_json, transient=True) as progress:
+        screen = console.stderr()
+        hidden = job.as_json or not screen.is_terminal
+        with Progress(console=screen, disable=hidden, transient=True) as progress:
             task = progress.add_task(job.kind, total=max(content.count(b"\n") - 1, 1))
             async for name, data in client.import_csv(job.kind, content, key=key, **job.query):
                 progress.update(task, completed=data["read"])
@@ -162,6 +227,10 @@ async def _send(job: _Job, client: CrmClient, content: bytes) -> dict[str, Any]:
     except CrmProblemError as error:
         if error.retryable:
             raise EnvironmentUnusableError(error.detail, "Import again: it continues.") from error
+        if error.status == _UNAUTHORIZED:
+            raise _SignInEndedError(
+                error.detail, "A watch signs in by itself with CRM_EMAIL and CRM_PASSWORD."
+            ) from error
         raise CommandError(error.detail) from error
     except CrmUnreachableError as error:
         raise EnvironmentUnusableError(str(error), "Import again: it continues.") from error
@@ -197,16 +266,6 @@ async def _read(source: str) -> bytes:
     if len(response.content) > _MAX_BYTES:
         raise CommandError("The file is larger than 32 MiB.", "Split it.")
     return response.content
-
-
-def _removed(job: _Job, content: bytes) -> list[str]:
-    """Return keys that were in the file at the last run and are not any more."""
-    if job.key_column is None:
-        return []
-    now = keys_of(content, job.key_column)
-    gone = sorted((job.known or set()) - now)
-    job.known = now
-    return gone
 
 
 def _write_errors(job: _Job, report: dict[str, Any]) -> None:

@@ -1,8 +1,11 @@
 """`portalctl import` against a running service."""
 
 import asyncio
+import contextlib
 import json
+import os
 import signal
+import stat
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,13 +14,14 @@ from uuid import uuid4
 
 import pytest
 
-from portalctl.commands.import_ import interval_s, keys_of
-from portalctl.exits import UsageError
+from portalctl.commands.import_ import interval_s
+from portalctl.exits import EnvironmentUnusableError, UsageError
+from portalctl.imports.known_lines import KnownLines, default_path, keys_of
 from tests.integration.service.test_process import serving
-from tests.support.personas import AGENT, MANAGER
+from tests.support.personas import AGENT, MANAGER, PASSWORD
 
 
-async def run(*arguments):
+async def run(*arguments, env=None):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -26,6 +30,7 @@ async def run(*arguments):
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(env or {})},
     )
     out, error = await process.communicate()
     return process.returncode, out.decode(), error.decode()
@@ -77,42 +82,86 @@ def sheet():
     server.server_close()
 
 
-async def test_a_published_spreadsheet_is_kept_in_step(stack, sign_in, sheet, rest):
-    """Only what differs is written; what was removed is told and left; outages end nothing."""
+class Watch:
+    """A `portalctl import --every` that runs, and what it says."""
+
+    def __init__(self, process):
+        self.process = process
+
+    async def told(self, **counts):
+        """Wait for a run that says so."""
+        async with asyncio.timeout(60):
+            while True:
+                report = json.loads(await self.process.stdout.readline())
+                if {name: report[name] for name in counts} == counts:
+                    return
+
+    async def complained(self, of):
+        """Wait for a complaint."""
+        async with asyncio.timeout(60):
+            while of not in await self.process.stderr.readline():
+                pass
+
+
+@contextlib.asynccontextmanager
+async def watching(*arguments, env):
+    """Run a watch, and stop it with Ctrl-C."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "portalctl", "import", *arguments, "--every", "1s", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **env},
+    )
+    try:
+        yield Watch(process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert process.returncode == 130
+
+
+async def test_a_published_spreadsheet_is_kept_in_step(stack, sheet, rest, tmp_path):
+    """Only what differs is written; what was removed is told and left; nothing ends the watch."""
     mark = uuid4().hex
     header, lines = "no,name,score", [f"{mark}-{n},Lead {n},{n}" for n in (1, 2)]
 
-    def publish(*lines):
+    def publish(*lines, header=header):
         Spreadsheet.content = "\n".join([header, *lines, ""])
 
     publish(*lines)
     async with serving(stack) as (_, url):
-        command = [sys.executable, "-m", "portalctl", "import", "leads", sheet, "--every", "1s"]
-        options = ["--url", url, "--token", sign_in(MANAGER), "--key-column", "no", "--json"]
-        process = await asyncio.create_subprocess_exec(
-            *command, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-
-        async def told(**counts):
-            """Wait for a run that says so."""
-            async with asyncio.timeout(60):
-                while True:
-                    report = json.loads(await process.stdout.readline())
-                    if {name: report[name] for name in counts} == counts:
-                        return
-
-        await told(created=2, updated=0, removed=[])
-        await told(created=0, updated=0, unchanged=2, removed=[])
-        publish(lines[0].replace(",1", ",77"))
-        await told(created=0, updated=1, unchanged=0, removed=[f"{mark}-2"])
-        Spreadsheet.content = None
-        async with asyncio.timeout(60):
-            assert b"cannot be fetched" in await process.stderr.readline()
-        publish(*lines)
-        await told(created=0, updated=1, unchanged=1, removed=[])
-        process.send_signal(signal.SIGINT)
-        await process.communicate()
-        assert process.returncode == 130
+        env = {
+            "SUPABASE_URL": stack.api_url,
+            "SUPABASE_PUBLISHABLE_KEY": stack.keys.publishable,
+            "CRM_URL": url,
+            "CRM_EMAIL": MANAGER.email,
+            "CRM_PASSWORD": PASSWORD,
+            "XDG_STATE_HOME": str(tmp_path),
+        }
+        command = ["leads", sheet, "--key-column", "no"]
+        async with watching(*command, env=env) as watch:
+            await watch.told(created=2, updated=0, removed=[])
+            await watch.told(created=0, updated=0, unchanged=2, removed=[])
+            publish(lines[0].replace(",1", ",77"))
+            await watch.told(created=0, updated=1, unchanged=0, removed=[f"{mark}-2"])
+            Spreadsheet.content = None
+            await watch.complained(b"cannot be fetched")
+            publish(*lines, header="number,name,score")
+            await watch.complained(b"key_column names 'no', which is no header")
+            publish(*lines)
+            await watch.told(created=0, updated=1, unchanged=1, removed=[])
+        publish(lines[1])
+        async with watching(*command, env=env) as watch:
+            await watch.told(created=0, unchanged=1, removed=[f"{mark}-1"])
+            await watch.told(created=0, unchanged=1, removed=[])
+        (kept,) = (tmp_path / "portalctl").iterdir()
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        code, _, error = await run(*command, "--every", "1s", env={**env, "CRM_TOKEN": "x.y.z"})
+        assert code == 1
+        assert "CRM_EMAIL" in error
+        code, _, error = await run(*command, env={**env, "CRM_PASSWORD": "wrong"})
+        assert code == 1
+        assert "refused the sign-in" in error
     names = {"name": "in.(Lead 1,Lead 2)", "order": "created_at.desc", "limit": "2"}
     people = await rest.get(
         "/customers", params={**names, "select": "version,leads(score,version)"}
@@ -123,13 +172,58 @@ async def test_a_published_spreadsheet_is_kept_in_step(stack, sign_in, sheet, re
     assert stored == [(1, 1, 3), (2, 1, 1)]
 
 
+async def test_a_person_sees_a_bar_and_a_program_does_not(stack, sign_in, tmp_path):
+    """On a terminal only, on standard error, and gone at the end."""
+    file = tmp_path / "customers.csv"
+    mark = uuid4().hex
+    file.write_text("no,name\n" + "".join(f"{mark}-{n},Ada\n" for n in range(300)))
+    async with serving(stack) as (_, url):
+        options = ["--url", url, "--token", sign_in(AGENT), "--key-column", "no", "--dry-run"]
+        ours, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "portalctl", "import", "customers", str(file), *options),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"},
+        )
+        os.close(theirs)
+        shown = await asyncio.to_thread(_read_all, ours)
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        assert "customers" in shown
+        assert "100%" in shown
+        assert "\x1b[2K" in shown.partition("100%")[2]
+        assert out.decode().startswith("300 lines checked: 300 created")
+        code, out, error = await run("customers", str(file), *options)
+        assert (code, error) == (0, "")
+
+
+def _read_all(terminal):
+    """Return what a program writes to its terminal until it ends."""
+    shown = b""
+    try:
+        while piece := os.read(terminal, 65_536):
+            shown += piece
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    finally:
+        os.close(terminal)
+    return shown.decode()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["cats", "x.csv"], "customers, leads or jobs"),
         (["leads", "x.csv"], "CRM_TOKEN"),
         (["leads", "x.csv", "--token", "t", "--every", "1m"], "--key-column"),
+        (["leads", "x.csv", "--token", "t", "--state", "s.json"], "--key-column"),
+        (["leads", "x.csv", "--email", "a@b.c"], "SUPABASE_URL"),
         (["leads", "no-such-file.csv", "--token", "t"], "cannot be read"),
+        (
+            ["leads", "none.csv", "--token", "t", "--every", "1h", "--key-column", "no"],
+            "cannot be read",
+        ),
     ],
 )
 async def test_a_wrong_command_line_is_one_line(arguments, says):
@@ -163,3 +257,17 @@ def test_keys_are_those_of_the_column():
     """Quoted ones too; a broken file has none."""
     assert keys_of(b'no,name\n1,A\n"2 ",B\n,C\n', "no") == {"1", "2"}
     assert keys_of(b"\xff", "no") == set()
+
+
+def test_what_was_kept_of_a_file_survives(tmp_path):
+    """Told until it is remembered; what cannot be read is not taken for nothing."""
+    path = tmp_path / "state" / "lines.json"
+    lines = KnownLines(path)
+    assert lines.gone_from({"1", "2"}) == []
+    lines.remember({"1", "2"})
+    assert KnownLines(path).gone_from({"2"}) == ["1"]
+    assert KnownLines(path).gone_from({"2"}) == ["1"]
+    path.write_text('{"format": 1, "ke')
+    with pytest.raises(EnvironmentUnusableError, match="Delete it"):
+        KnownLines(path).gone_from(set())
+    assert default_path("a", "b") != default_path("a", "c")

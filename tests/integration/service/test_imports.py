@@ -68,7 +68,7 @@ async def test_a_dry_run_writes_nothing_and_names_the_wrong_lines(send, rest):
     text = f"Full name,E-Mail\n{mark},a@example.com\n,b@example.com\n{mark},nonsense\n{mark}\n"
     ask = {"map": ["Full name=name", "E-Mail=email"], "key": "once", "dry_run": "true"}
     document = (await send("customers", text, **ask)).json()
-    assert (document["read"], document["failed"], document["created"]) == (4, 3, 0)
+    assert (document["read"], document["failed"], document["created"]) == (4, 3, 1)
     assert [problem["line"] for problem in document["problems"]] == [5, 3, 4]
     assert "email" in document["problems"][2]["detail"]
     assert (await rest.get("/customers", params={"name": f"eq.{mark}"})).json() == []
@@ -89,6 +89,31 @@ async def test_leads_are_customers_with_a_lead(send, rest):
     assert (await send("leads", moved, **ask)).json()["updated"] == 1
     found = await rest.get("/leads", params={"score": "eq.70", "status": "eq.qualified"})
     assert AGENT.uid in {row["assigned_to"] for row in found.json()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "values", "others"),
+    [
+        ("customers", "no,name,email", ["Ada,a@example.com"], ["Ada,b@example.com"]),
+        ("leads", "no,name,score,next_follow_up_at", ["Ada,6,2027-01-01T09:00:00Z"], ["Ada,7,"]),
+    ],
+)
+async def test_a_dry_run_tells_what_the_import_would_do(send, kind, header, values, others):
+    """Before, after, and when the file has changed; and it does that."""
+    ask = {"key_column": "no", "source": uuid4().hex}
+
+    async def told(lines, *, dry_run):
+        text = "\n".join([header, *lines, ""])
+        report = (await send(kind, text, dry_run=dry_run, **ask)).json()
+        names = ("created", "updated", "unchanged", "failed")
+        return {name: report[name] for name in names if report[name]}
+
+    first = [f"{number},{values[0]}" for number in range(250)]
+    second = [f"0,{others[0]}", *first[1:], f"new,{values[0]}"]
+    for lines in (first, second):
+        foreseen = await told(lines, dry_run="true")
+        assert foreseen == await told(lines, dry_run="false")
+        assert await told(lines, dry_run="true") == {"unchanged": len(lines)}
 
 
 async def test_jobs_name_their_customer_by_key(send):
