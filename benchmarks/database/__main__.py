@@ -38,6 +38,15 @@ TARGETS = {
 }
 
 
+PARTS = ("reads", "feed", "ring")
+CUSTOMERS = (1, 16, 1000)
+
+
+def load_of(script: str, customers: int, arguments: argparse.Namespace) -> Load:
+    """Return one way of writing, as long and as often as the command line says."""
+    return Load(script, customers, arguments.seconds, arguments.rounds)
+
+
 @asynccontextmanager
 async def running_database() -> AsyncIterator[tuple[str, str]]:
     """A migrated database: URLs of the superuser and of the owner."""
@@ -66,28 +75,32 @@ async def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
             await fill(admin, Size(changes=arguments.changes))
             rows = await enlarge(admin)
             changes = await admin.fetchval("select count(*) from sync_changes")
+            wanted = arguments.only or PARTS
             document: dict[str, Any] = {
                 "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "machine": f"{os.cpu_count()} cores, {platform.machine()}",
                 "postgresql": await admin.fetchval("show server_version"),
                 "sizes": {"jobs": 200_000, "feed_entries": changes, "slice_rows": rows},
                 "targets": TARGETS,
-                "queries": await compare_queries(owner),
-                "rpcs": await measure_rpcs(owner),
-                "feed_on_the_write_path": {},
-                "staff_ring_on_the_write_path": {},
             }
-            for script in SCRIPTS:
-                for customers in (1, 16, 1000):
-                    load = Load(script, customers, arguments.seconds, arguments.rounds)
-                    measured = await measure_feed(owner, owner_url, load)
-                    document["feed_on_the_write_path"][f"{script}, {customers} customers"] = (
-                        measured
+            if "reads" in wanted:
+                document["queries"] = await compare_queries(owner)
+                document["rpcs"] = await measure_rpcs(owner)
+            if "feed" in wanted:
+                document["feed_on_the_write_path"] = {
+                    f"{script}, {customers} customers": await measure_feed(
+                        owner, owner_url, load_of(script, customers, arguments)
                     )
-                load = Load(script, 1000, arguments.seconds, arguments.rounds)
-                document["staff_ring_on_the_write_path"][script] = await measure_staff_ring(
-                    owner, owner_url, load
-                )
+                    for script in SCRIPTS
+                    for customers in CUSTOMERS
+                }
+            if "ring" in wanted:
+                document["staff_ring_on_the_write_path"] = {
+                    script: await measure_staff_ring(
+                        owner, owner_url, load_of(script, CUSTOMERS[-1], arguments)
+                    )
+                    for script in SCRIPTS
+                }
         finally:
             await admin.close()
             await owner.close()
@@ -100,11 +113,12 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=1_000_000, help="feed entries")
     parser.add_argument("--seconds", type=int, default=5, help="of each pgbench run")
     parser.add_argument("--rounds", type=int, default=3, help="pgbench runs per figure")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part; not saved")
     parser.add_argument("--no-save", action="store_true", help="print only")
     arguments = parser.parse_args()
     text = json.dumps(asyncio.run(measure_all(arguments)), indent=2)
     print(text)
-    if not arguments.no_save:
+    if not arguments.no_save and not arguments.only:
         RESULTS.write_text(text + "\n", encoding="utf-8")
 
 

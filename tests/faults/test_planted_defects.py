@@ -24,6 +24,7 @@ from tests.faults.proxy import FaultProxy
 from tests.faults.staff import Staff
 from tests.faults.witness import Counters
 from tests.faults.world import World
+from tests.feed.mutants import NUMBERS_DRAWN_EARLY
 
 FAULTS, WRITES = 25, 500
 AWAY_S = 7.0
@@ -126,36 +127,15 @@ async def test_a_defect_of_the_portal_is_noticed(
     assert counters.wrong().get(counter, 0) > 0, counters
 
 
-NAIVE_FLUSH = """
-create or replace function private.flush_changes() returns trigger
-language plpgsql security definer set search_path = '' as $$
-declare
-    change private.sync_pending;
-    head public.sync_scopes;
-begin
-    delete from private.sync_tickets as t where t.txid = new.txid;
-    for change in delete from private.sync_pending as p where p.txid = new.txid returning p.* loop
-        insert into public.sync_scopes as s (scope, n) values (change.scope, change.seq)
-        on conflict (scope) do update set n = greatest(s.n, change.seq) returning s.* into head;
-        insert into public.sync_changes
-            (scope, n, table_name, row_id, op, version, "row", request_id, committed_at)
-        values (change.scope, change.seq, change.table_name, change.row_id, change.op,
-            change.version, change."row", private.request_id(), clock_timestamp());
-        perform private.ring_scopes(array[change.scope], array[head.epoch], array[head.n]);
-    end loop;
-    return null;
-end $$
-"""
-
-
 @pytest.fixture
 async def numbers_taken_early(customer: Any) -> AsyncIterator[None]:
     """A database that numbers changes when they are written, as a sequence does."""
     database = customer.database
-    usual = await database.fetchval("select pg_get_functiondef('private.flush_changes'::regproc)")
-    await database.execute(NAIVE_FLUSH)
+    usual = await database.fetchval("select pg_get_functiondef('private.flush_row'::regproc)")
+    await database.execute(NUMBERS_DRAWN_EARLY)
     yield
     await database.execute(usual)
+    await database.execute("drop function private.draw_early cascade")
 
 
 @pytest.mark.soak

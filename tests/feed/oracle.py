@@ -146,7 +146,6 @@ async def faults_of_feed(connection: Connection) -> list[str]:
         if h["scope"] not in replicas or replicas[h["scope"]].last != h["n"]
     ]
     pending = await connection.fetchval("select count(*) from private.sync_pending")
-    tickets = await connection.fetchval("select count(*) from private.sync_tickets")
-    if pending or tickets:
-        faults.append(f"{pending} pending entries and {tickets} tickets left behind")
+    if pending:
+        faults.append(f"{pending} pending entries left behind")
     return faults

@@ -6,6 +6,7 @@ import re
 
 import asyncpg
 
+from tests.feed.mutants import AT_THE_WRITE
 from tests.feed.oracle import Connection, Replica, faults_of_feed
 from tests.feed.writers import storm
 from tests.support.cluster import Database
@@ -71,9 +72,9 @@ async def test_a_naive_sequence_instead_of_the_counter_is_found(empty_database: 
         )
         await mutate(
             connection,
-            "private.flush_changes()",
-            r"values \(new\.scope, head\.n,",
-            "values (new.scope, nextval('private.naive_n'),",
+            "private.flush_row()",
+            r"values \(seen_by, head\.n,",
+            "values (seen_by, nextval('private.naive_n'),",
         )
     finally:
         await connection.close()
@@ -88,11 +89,7 @@ async def test_a_counter_taken_at_write_is_found_by_its_deadlocks(empty_database
     """Without deferral the scope locks are taken in the writers' order, so writers deadlock."""
     connection = await asyncpg.connect(empty_database.url)
     try:
-        await connection.execute(
-            "drop trigger flush on private.sync_tickets; "
-            "create trigger flush after insert on private.sync_tickets "
-            "for each row execute function private.flush_changes()"
-        )
+        await connection.execute(AT_THE_WRITE)
     finally:
         await connection.close()
     admin = await asyncpg.connect(empty_database.admin_url)

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 
 from tests.feed.machine import SESSIONS, World
+from tests.feed.mutants import AT_THE_WRITE, NUMBERS_FROM_A_SEQUENCE
 from tests.feed.steps import CUSTOMERS, ROWS, VERBS
 from tests.support.cluster import MIGRATED, Database, TestCluster
 from tests.support.loop_thread import LoopThread
@@ -143,37 +144,6 @@ def stage(cluster: TestCluster) -> Iterator[Database]:
     cluster.drop(database)
 
 
-AT_THE_WRITE = """
-    drop trigger flush on private.sync_tickets;
-    create trigger flush after insert on private.sync_tickets
-    for each row execute function private.flush_changes();
-"""
-SEQUENCE = (
-    AT_THE_WRITE
-    + """
-    create sequence private.seq;
-    grant usage on sequence private.seq to postgres;
-    create or replace function private.flush_changes() returns trigger language plpgsql
-    security definer set search_path = '' as $$
-    begin
-        delete from private.sync_tickets as t where t.txid = new.txid;
-        with taken as (
-            delete from private.sync_pending as p where p.txid = new.txid returning p.*
-        ), found as (
-            select new.scope, new.table_name, new.row_id, new.op, new.version, new."row", 0 as seq
-            where new.scope is not null
-            union all
-            select t.scope, t.table_name, t.row_id, t.op, t.version, t."row", t.seq from taken as t
-        )
-        insert into public.sync_changes
-            (n, committed_at, scope, table_name, row_id, op, version, "row")
-        select nextval('private.seq'), now(), f.scope, f.table_name, f.row_id, f.op, f.version,
-            f."row"
-        from (select * from found order by seq) as f;
-        return null;
-    end $$;
-"""
-)
 # Without shrinking: that there is such a story is what counts.
 FIND = settings(SHORT, max_examples=60, phases=[Phase.generate])
 
@@ -198,6 +168,6 @@ def test_a_counter_that_is_not_deferred_turns_the_machine_red(stage: Database) -
 
 def test_a_naive_cursor_over_a_sequence_turns_the_machine_red(stage: Database) -> None:
     """A number drawn earlier may become visible later, behind the cursor: lost for good."""
-    asyncio.run(prepare(stage, SEQUENCE))
+    asyncio.run(prepare(stage, NUMBERS_FROM_A_SEQUENCE))
     with pytest.raises(AssertionError, match="or rows differ"):
         play(stage, FIND, naive=True)

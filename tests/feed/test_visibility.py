@@ -207,19 +207,3 @@ async def test_the_doorbell_rings_once_per_scope_and_transaction_without_row_dat
     assert (ring["event"], ring["private"]) == ("sync", True)
     assert (payload["epoch"], payload["n"]) == (str(head["epoch"]), head["n"])
     assert set(payload) <= {"epoch", "n", "id"}
-
-
-async def test_a_failing_doorbell_does_not_fail_the_write(
-    db: Connection, database: Database
-) -> None:
-    admin = await asyncpg.connect(database.admin_url)
-    try:
-        await admin.execute(
-            "create or replace function realtime.send(payload jsonb, event text, topic text, "
-            "private boolean default true) returns void language plpgsql as "
-            "$$ begin raise exception 'broken'; end $$"
-        )
-    finally:
-        await admin.close()
-    await add_job(db)
-    assert await entries(db, A) == [("upsert", 1, True)]

@@ -37,7 +37,10 @@ DROP_POLICIES = """do $$ declare policy name; begin
     end loop; end $$"""
 SECOND_FAULTS = {
     "row level security": DROP_POLICIES,
-    "change feed": "alter table private.sync_tickets disable trigger all",
+    "change feed": (
+        "drop trigger feed_insert on public.jobs; create trigger feed_insert after insert "
+        "on public.jobs for each row execute function private.flush_row()"
+    ),
 }
 
 
