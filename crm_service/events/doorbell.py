@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 STAFF_TOPIC = "staff:activity"
 _HEARTBEAT_S = 25.0
 _OPEN_TIMEOUT_S = 10.0
+# Nobody waits for the farewell of a server that is silent.
+_CLOSE_TIMEOUT_S = 1.0
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _MAX_WAITING = 200
 FAILURES = (OSError, TimeoutError, WebSocketException, ValueError)
@@ -71,17 +73,19 @@ class Doorbell:
         failures = 0
         while True:
             try:
-                async with connect(self._url, open_timeout=_OPEN_TIMEOUT_S) as socket:
+                async with _connected(self._url) as socket:
                     await self._join_all(socket)
                     failures = 0
                     # Whatever happened before the join rang for nobody.
                     self.live = True
                     self.rung.set()
-                    await self._listen(socket)
+                    try:
+                        await self._listen(socket)
+                    finally:
+                        self.live = False
             except FAILURES as error:
                 logger.info("doorbell lost", extra={"reason": type(error).__name__})
             finally:
-                self.live = False
                 self.rung.set()
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
             failures += 1
@@ -96,13 +100,21 @@ class Doorbell:
 
     async def _listen(self, socket: ClientConnection) -> None:
         ref = 100
+        unanswered = False
         while True:
             try:
                 async with asyncio.timeout(_HEARTBEAT_S):
-                    self._take(json.loads(await socket.recv()))
+                    frame = await socket.recv()
             except TimeoutError:
+                if unanswered:
+                    # Open, and yet nobody is there: without this it would be "live" for ever.
+                    raise
+                unanswered = True
                 ref += 1
                 await _send(socket, None, "heartbeat", {}, ref=str(ref))
+            else:
+                unanswered = False
+                self._take(json.loads(frame))
 
     def _take(self, message: Mapping[str, Any]) -> None:
         """Take a frame in.
@@ -143,7 +155,7 @@ async def read_presence(url: str, api_key: str, subject: Subject, topic: str) ->
 
     async with (
         asyncio.timeout(_OPEN_TIMEOUT_S),
-        connect(_address(url, api_key), open_timeout=_OPEN_TIMEOUT_S) as socket,
+        _connected(_address(url, api_key)) as socket,
     ):
         await _join(socket, topic, subject, "1", str(subject.user_id), take)
         while not known.is_set():
@@ -166,6 +178,10 @@ async def _join(
             take(message)
     if message["payload"].get("status") != "ok":
         raise ValueError("the channel refused the join")
+
+
+def _connected(address: str) -> connect:
+    return connect(address, open_timeout=_OPEN_TIMEOUT_S, close_timeout=_CLOSE_TIMEOUT_S)
 
 
 def _address(url: str, api_key: str) -> str:

@@ -11,13 +11,17 @@ from uuid import UUID
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from crm_service.auth import Subject
 from crm_service.client import CrmClient
+from crm_service.events import doorbell
 from crm_service.events.rooms import Typing
 from portal_sdk import PasswordAuth, Portal
 from tests.integration.service.test_process import serving
 from tests.support.crm import assert_problem
 from tests.support.personas import AGENT, CUSTOMER_A, MANAGER, PASSWORD
+from tests.support.waiting import eventually
 
 WAIT_S = 20
 
@@ -134,6 +138,105 @@ async def test_colleagues_are_seen_online_and_a_customers_room_is_heard(service,
             await crm.say_typing(UUID(CUSTOMER_A.customer), Typing(is_typing=True))
             async with asyncio.timeout(WAIT_S):
                 assert await anext(typing) == {MANAGER.uid}
+
+
+@pytest.fixture
+def faults(stack):
+    """Switches that make the stack's Realtime misbehave; all off at the end."""
+    yield stack.faults
+    stack.faults.reset()
+
+
+def take_realtime_away(faults):
+    """Refuse whoever comes, on sockets and over HTTP, and hang up on whoever is there."""
+    faults.http_paths = ("/realtime/",)
+    faults.http_refuse = 503
+    faults.refuse_connects = 503
+    faults.drop_sockets()
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs", "closed to us"])
+async def test_without_realtime_rooms_are_not_available_and_all_else_is(
+    http, sign_in, faults, monkeypatch, how
+):
+    """503 in time, with Retry-After; nothing has to be restarted when Realtime is back."""
+    monkeypatch.setattr(doorbell, "_OPEN_TIMEOUT_S", 0.5)
+    headers = {"Authorization": f"Bearer {sign_in(AGENT)}"}
+    room = f"/v1/customers/{CUSTOMER_A.customer}"
+    if how == "refuses":
+        take_realtime_away(faults)
+    elif how == "hangs":
+        faults.hang = True
+    else:
+        faults.refuse_joins = "Unauthorized"
+    asked = [await http.get("/v1/online", headers=headers)]
+    asked.append(await http.get(f"{room}/online", headers=headers))
+    if how == "refuses":
+        asked.append(await http.post(f"{room}/typing", json={"is_typing": True}, headers=headers))
+    for answer in asked:
+        assert_problem(answer, 503, "realtime-unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert (await http.get(room, headers=headers)).status_code == 200
+    faults.reset()
+    assert (await http.get("/v1/online", headers=headers)).status_code == 200
+    said = await http.post(f"{room}/typing", json={"is_typing": False}, headers=headers)
+    assert said.status_code == 204
+
+
+async def test_streams_go_on_without_realtime_and_miss_nothing(stack, sign_in, faults):
+    """Before, during and after an outage of the doorbell, in one stream and in resumed ones."""
+    token = sign_in(AGENT)
+    made = []
+
+    async with serving(stack, CRM_EVENT_POLL_S="1") as (_, url):
+
+        async def make(name):
+            made.append(await post(url, token, name))
+
+        async def told(next_event, count):
+            return [await next_event("activity") for _ in range(count)]
+
+        async def is_live(next_event, wanted):
+            while (await next_event("status"))[1]["live"] is not wanted:
+                pass
+
+        async with following(url, token) as next_event:
+            await is_live(next_event, True)
+            await make("Before")
+            seen = await told(next_event, 1)
+            take_realtime_away(faults)
+            await is_live(next_event, False)
+            await make("During")
+            seen += await told(next_event, 1)
+        await make("Nobody looks")
+        async with following(url, token, **{"Last-Event-ID": seen[-1][0]}) as next_event:
+            seen += await told(next_event, 1)
+            await make("Looked at")
+            seen += await told(next_event, 1)
+            faults.reset()
+            await is_live(next_event, True)
+            await make("After")
+            seen += await told(next_event, 1)
+    assert [entry["row_id"] for _, entry in seen] == made
+
+
+async def test_a_socket_that_falls_silent_is_replaced(stack, sign_in, faults, monkeypatch):
+    """Open is not alive: a heartbeat without an answer ends it."""
+    monkeypatch.setattr(doorbell, "_HEARTBEAT_S", 0.3)
+    monkeypatch.setattr(doorbell, "_BACKOFF_S", (0.05,))
+    address = f"ws{stack.api_url.removeprefix('http')}/realtime/v1/websocket"
+    subject = Subject(UUID(AGENT.uid), SecretStr(sign_in(AGENT)))
+    bell = doorbell.Doorbell(address, stack.keys.publishable, subject)
+    running = asyncio.create_task(bell.run())
+    try:
+        await eventually(lambda: bell.live)
+        faults.hang = True
+        await eventually(lambda: not bell.live)
+        faults.reset()
+        await eventually(lambda: bell.live)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_streams_end_when_the_service_stops(service, sign_in):
