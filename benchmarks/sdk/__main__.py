@@ -268,9 +268,8 @@ def _resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-async def main(*, is_quick: bool, only: list[str]) -> None:
-    result: dict[str, Any] = json.loads(RESULTS.read_text()) if only else {}
-    result |= {
+async def measure(earlier: dict[str, Any], *, is_quick: bool, only: list[str]) -> dict[str, Any]:
+    result = earlier | {
         "python": platform.python_version(), "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0], "niceness": os.nice(0),
     }  # fmt: skip
@@ -291,13 +290,21 @@ async def main(*, is_quick: bool, only: list[str]) -> None:
         for name in [name for name in steps if not only or name in only]:
             result[name] = await steps[name]()
             print(name, json.dumps(result[name]), flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    return result
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Parse the command line, measure, print, save."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sdk", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="5 s of latency instead of 20")
     parser.add_argument("--only", action="append", default=[], help="a part, such as latency_100")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the result file")
     options = parser.parse_args()
-    asyncio.run(main(is_quick=options.quick, only=options.only))
+    out: Path = options.out
+    earlier = json.loads(out.read_text()) if options.only and out.exists() else {}
+    result = asyncio.run(measure(earlier, is_quick=options.quick, only=options.only))
+    out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

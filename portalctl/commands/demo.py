@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from portalctl import console
 from portalctl.exits import ExitCode, UsageError
+from portalctl.stopping import run_until_stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from portalctl.demo.report import DemoResult
     from portalctl.demo.runner import DemoOptions
 
 _DEFAULT_SECONDS = 18.0
 _DEFAULT_PORT = 8_080
-ResultT = TypeVar("ResultT")
 
 
 def register(app: typer.Typer) -> None:
@@ -101,35 +97,10 @@ def demo(
 def _serve_page(port: int) -> None:
     from portalctl.demo.web.runner import run_web_demo  # noqa: PLC0415
 
-    _until_stopped(lambda: run_web_demo(port, console.stderr()))
+    run_until_stopped("demo", lambda: run_web_demo(port, console.stderr()))
 
 
 def _run(options: DemoOptions) -> DemoResult:
     from portalctl.demo.runner import run_demo  # noqa: PLC0415
 
-    return _until_stopped(lambda: run_demo(options, console.stderr()))
-
-
-def _until_stopped(work: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
-    """Run on an event loop of its own; the first Ctrl-C or SIGTERM stops it in order."""
-    import uvloop  # noqa: PLC0415 - not on every platform, and not needed for --help
-
-    async def main() -> ResultT:
-        loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(work())
-
-        def stop() -> None:
-            # Once: a second one would interrupt the stopping, and leave servers behind.
-            if not task.cancelling():
-                console.stderr().print("demo: stopping …")
-                task.cancel()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
-        return await task
-
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(main())
-    except asyncio.CancelledError:
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return run_until_stopped("demo", lambda: run_demo(options, console.stderr()))

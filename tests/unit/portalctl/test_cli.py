@@ -60,7 +60,9 @@ def test_a_host_that_is_no_address_is_refused(capsys):
 
 def test_help_is_no_error(capsys):
     assert app.run(["--help"]) == ExitCode.OK
-    assert "demo" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "demo" in shown
+    assert all(f" {code.value} " in shown.partition("Exit codes:")[2] for code in ExitCode)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""`portalctl bench`: run the benchmarks of a clone and hold them against the targets."""
