@@ -113,7 +113,9 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=1_000_000, help="feed entries")
     parser.add_argument("--seconds", type=int, default=5, help="of each pgbench run")
     parser.add_argument("--rounds", type=int, default=3, help="pgbench runs per figure")
-    parser.add_argument("--only", action="append", choices=PARTS, help="a part; not saved, but to --out")
+    parser.add_argument(
+        "--only", action="append", choices=PARTS, help="a part; saved with --out only"
+    )
     parser.add_argument("--no-save", action="store_true", help="print only")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the result file")
     arguments = parser.parse_args()
