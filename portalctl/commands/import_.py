@@ -18,7 +18,7 @@ from portalctl.imports.known_lines import KnownLines, default_path, keys_of
 
 if TYPE_CHECKING:
     from crm_service.client import CrmClient
-    from portalctl.imports.session import StaffSession
+    from portalctl.staff_session import StaffSession
 
 _INTERVAL = re.compile(r"^(\d{1,6})(s|m|h)$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -111,6 +111,8 @@ def import_csv(
         raise UsageError(
             "--every and --state need --key-column.", "Without it, lines cannot be found again."
         )
+    if errors is not None and (errors.is_dir() or not os.access(errors.parent, os.W_OK)):
+        raise UsageError(f"{errors} cannot be written.", "Name another file with --errors.")
     pause_s = interval_s(every) if every is not None else None
     query = {
         "key_column": key_column,
@@ -151,7 +153,7 @@ def _who(token: str, email: str) -> str | StaffSession:
         )
     from pydantic import SecretStr  # noqa: PLC0415 - see commands/__init__
 
-    from portalctl.imports.session import StaffSession  # noqa: PLC0415 - see commands/__init__
+    from portalctl.staff_session import StaffSession  # noqa: PLC0415 - see commands/__init__
 
     names = ("SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY", "CRM_PASSWORD")
     missing = [name for name in names if not os.environ.get(name)]
@@ -200,11 +202,11 @@ async def _import_once(job: _Job, client: CrmClient) -> int:
     report = await _send(job, client, content)
     now = keys_of(content, job.key_column) if job.key_column else set()
     removed = job.known.gone_from(now)
-    _write_errors(job, report)
     _tell(job, report, removed)
     if not job.dry_run:
         # Only now: what was not told will be told when the import is made up for.
         job.known.remember(now)
+    _write_errors(job, report)
     return int(report["failed"])
 
 
@@ -271,10 +273,17 @@ async def _read(source: str) -> bytes:
 def _write_errors(job: _Job, report: dict[str, Any]) -> None:
     if job.errors is None:
         return
-    with job.errors.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, ["line", "key", "code", "detail"])
-        writer.writeheader()
-        writer.writerows(report["problems"])
+    try:
+        with job.errors.open("w", newline="", encoding="utf-8") as out:
+            writer = csv.DictWriter(out, ["line", "key", "code", "detail"])
+            writer.writeheader()
+            writer.writerows(report["problems"])
+    except OSError as error:
+        raise EnvironmentUnusableError(
+            f"All was imported but what failed, and {job.errors} cannot be written: "
+            f"{error.strerror}.",
+            "Name another file with --errors.",
+        ) from error
 
 
 def _tell(job: _Job, report: dict[str, Any], removed: list[str]) -> None:

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from portalctl import app
-from portalctl.demo.web.session import StaffSession
 from portalctl.exits import ExitCode
 
 DEMO = [sys.executable, "-m", "portalctl", "demo", "--web", "--port", "0"]
@@ -83,15 +82,3 @@ def test_options_that_contradict_each_other_are_refused() -> None:
     assert app.run(["demo", "--web", "--seconds", "5"]) == ExitCode.USAGE
     assert app.run(["demo", "--port", "8080"]) == ExitCode.USAGE
     assert app.run(["demo", "--web", "--port", "65536"]) == ExitCode.USAGE
-
-
-async def test_staff_sign_in_again_before_their_token_expires() -> None:
-    now_s, tokens = 0.0, iter(("first", "second"))
-
-    async def sign_in() -> str:
-        return next(tokens)
-
-    session = StaffSession(sign_in, clock=lambda: now_s)
-    assert [await session.token(), await session.token()] == ["first", "first"]
-    now_s = 3_599.0
-    assert await session.token() == "second"

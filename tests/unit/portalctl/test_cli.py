@@ -87,6 +87,17 @@ def test_a_missing_day_is_refused_before_anything_is_started(capsys, tmp_path):
     assert "none.jsonl: cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["none/errors.csv", "."])
+def test_a_file_for_errors_that_cannot_be_written_is_refused_before_the_import(
+    capsys, tmp_path, place
+):
+    (tmp_path / "customers.csv").write_text("name\nAda\n")
+    source, errors = str(tmp_path / "customers.csv"), str(tmp_path / place)
+    arguments = ["import", "customers", source, "--token", "t", "--url", "http://127.0.0.1:9"]
+    assert app.run([*arguments, "--errors", errors]) == ExitCode.USAGE
+    assert "Name another file with --errors." in capsys.readouterr().err
+
+
 def test_markup_in_a_message_is_not_interpreted(capsys, monkeypatch):
     def fail() -> None:
         raise CommandError("[bold]row [1] is missing[/bold]")
