@@ -115,6 +115,7 @@ async def reset_stack(folder: Path, *, renew_keys: bool = False) -> bool:
     if not present and not (folder / KEYS).exists():
         return False
     with FolderLock(folder):
+        remove_state(folder)  # of a stack that was killed: nobody may take it for this process's
         pid = await leftover_pid(DataFolder(postgres))
         if pid is not None:
             await stop_leftover(pid, LEFTOVER_TIMEOUT_S)
@@ -123,7 +124,6 @@ async def reset_stack(folder: Path, *, renew_keys: bool = False) -> bool:
         (folder / PASSWORDS).unlink(missing_ok=True)
         if renew_keys:
             (folder / KEYS).unlink(missing_ok=True)
-        remove_state(folder)
     return present
 
 
@@ -136,7 +136,7 @@ def is_ready(state: StackState, timeout_s: float = 3.0) -> bool:
     try:
         connection.request("GET", "/ready")
         return connection.getresponse().status == HTTPStatus.OK
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()

@@ -229,6 +229,9 @@ class LocalStack:
             make_folder(folder)
         self._folder = folder
         self._stack.enter_context(FolderLock(folder))
+        # What a killed stack left names a process that may be anybody's by now; with the lock
+        # taken, `portalctl stop` would believe it.
+        remove_state(folder)
         self._stack.enter_context(logging_to(folder / LOG, config.log_level, config.log_format))
         self._stack.callback(remove_state, folder)
         listening = bind_port(config.api_port, strict=config.api_port_strict, host=config.host)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from local_stack.config import StackConfig
+from local_stack.control import running_stack
 from local_stack.errors import (
     DamagedDataError,
     FolderError,
@@ -15,15 +16,17 @@ from local_stack.errors import (
     MigrationError,
     PortTakenError,
     StackConfigError,
+    StackNotRunningError,
 )
 from local_stack.faults import Faults
-from local_stack.folder import make_folder
+from local_stack.folder import StackState, make_folder, write_state
 from local_stack.listener import bind_port
 from local_stack.ports import reachable_host
 from local_stack.postgres.cluster import Cluster, ClusterConfig
 from local_stack.postgres.data import DataFolder, DataState
 from local_stack.postgres.leftover import PidFile, parse_pid_file
 from local_stack.postgres.migrate import Migration, plan_migrations, read_migrations
+from local_stack.stack import LocalStack
 
 
 @pytest.mark.parametrize(
@@ -191,6 +194,25 @@ def test_a_folder_in_use_names_who_uses_it() -> None:
     assert "process 7 (still starting)" in str(starting)
     running = FolderInUseError(Path("x"), pid=7, api_port=1, database_port=2)
     assert "API on port 1, PostgreSQL on port 2" in str(running)
+
+
+async def test_what_a_killed_stack_left_is_not_taken_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process id may be anybody's by now, and `portalctl stop` would end that."""
+    write_state(tmp_path, StackState(4711, 54321, 54322, "2026-11-28T12:00:00+00:00", "0.1.0"))
+    seen: list[object] = []
+
+    def look(*_arguments: object, **_options: object) -> None:
+        with pytest.raises(StackNotRunningError):
+            running_stack(tmp_path)
+        seen.append(tmp_path)
+        raise PortTakenError(54321, "the API")
+
+    monkeypatch.setattr("local_stack.stack.bind_port", look)
+    with pytest.raises(PortTakenError):
+        await LocalStack(StackConfig(data_dir=tmp_path)).__aenter__()
+    assert seen == [tmp_path]
 
 
 def test_reset_switches_every_fault_off() -> None:
