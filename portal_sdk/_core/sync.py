@@ -151,7 +151,7 @@ class SyncMachine:
 
     def _begin(self, _event: object, now: float) -> None:
         self._deaf_at = None
-        self._has_settled = self._has_settled and self.state is FeedState.CURRENT
+        self._has_settled = False  # SYNC-1: what came before the start was not heard
         if self.replica.epoch is None:
             self._send_snapshot()
         else:
@@ -169,12 +169,13 @@ class SyncMachine:
 
     def _read_again_later(self, _event: object, _now: float) -> None:
         self._is_start_pending = True
+        self._has_settled = False  # SYNC-1
 
     def _note_ring(self, event: ev.Rang, now: float) -> None:
         self._deaf_at = None
         if self._is_news(event):
-            self._read_again = True
-            self._note_promise(event)
+            # A position is a promise: it is read again only if the answer stays behind it.
+            self._read_again |= not self._note_promise(event)
             self._lag.start(now)
 
     def _pull_if_news(self, event: ev.Rang, now: float) -> None:
@@ -342,9 +343,12 @@ class SyncMachine:
         else:
             self._send_pull(self._source, now)
 
-    def _note_promise(self, ring: ev.Rang) -> None:
-        if ring.n is not None and ring.epoch in {self.replica.epoch, None}:
-            self._promise.note(ring.n)
+    def _note_promise(self, ring: ev.Rang) -> bool:
+        """Note the position that a ring names, if it is one of this epoch."""
+        if ring.n is None or ring.epoch not in {self.replica.epoch, None}:
+            return False
+        self._promise.note(ring.n)
+        return True
 
     def _note_complete(self, database_now: str | None, now: float) -> bool:
         """Note that the replica was complete; return whether it must be proved once more.

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.correspondent import Correspondent
+from tests.faults.counters import Counters
+from tests.faults.freshness import Freshness
 from tests.faults.matrix import DOORBELLS, Fault, faults_for
 from tests.faults.oracle import Rows, read_as_user, stored_rows
 from tests.faults.proxy import FaultProxy
 from tests.faults.staff import Staff
-from tests.faults.witness import Counters, Freshness, Witness, cached_rows
+from tests.faults.witness import Witness, cached_rows
 from tests.faults.world import CONFIG, Device, ShortTokens, World, password_of, tokens_of
 from tests.support.waiting import eventually
 
@@ -59,7 +61,6 @@ class Campaign:
         self._on_progress = on_progress
         secret = f"secret-{uuid.uuid4().hex}"
         proxy.secret = secret.encode()
-        self._freshness: list[Freshness] = []
         self._staff = Staff(
             account, other, self._random, self.counters, secret=secret, on_commit=self._committed
         )
@@ -76,12 +77,14 @@ class Campaign:
         self._writing_messages: asyncio.Task[None] | None = None
 
     def _add_device(self, store: Path | None, auth: Any) -> None:
-        witness = Witness(str(self._account.customer_id), self.counters, self._world.tampered)
+        witness = Witness(
+            str(self._account.customer_id), self.counters, self._world.tampered,
+            Freshness(ALLOWED_BEHIND_S, self.counters),
+        )  # fmt: skip
         device = Device(
             self._account, self._proxy.url, self._config, witness, store=store, auth=auth
         )
         self._world.devices.append(device)
-        self._freshness.append(Freshness(ALLOWED_BEHIND_S, self.counters))
 
     async def run(self, *, fault_count: int, write_count: int) -> Counters:
         """Run until so many faults and writes were made; judge in between and at the end."""
@@ -145,14 +148,15 @@ class Campaign:
             self._staff.finish(writer)
 
     def _committed(self, n: int) -> None:
-        for freshness in self._freshness:
-            freshness.committed(n)
+        for device in self._world.devices:
+            assert device.witness.freshness is not None
+            device.witness.freshness.committed(n)
 
     async def _watch(self) -> None:
         while True:
-            for device, freshness in zip(self._world.devices, self._freshness, strict=True):
-                if device.portal is not None:
-                    freshness.look(device.portal)
+            for device in self._world.devices:
+                if device.portal is not None and device.witness.freshness is not None:
+                    device.witness.freshness.look(device.portal)
             await asyncio.sleep(0.05)
 
     def _let_the_customer_write(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from portal_sdk import PortalError, WriteState
-from tests.faults.witness import Counters
+from tests.faults.counters import Counters
 from tests.faults.world import Device
 from tests.support.waiting import eventually
 

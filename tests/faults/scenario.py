@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from portal_sdk import Portal, PortalConfig
+from tests.faults.counters import Counters
 from tests.faults.matrix import DOORBELLS
 from tests.faults.oracle import Truth, read_as_user
-from tests.faults.witness import Counters, Witness, cached_rows
+from tests.faults.witness import Witness, cached_rows
 from tests.faults.world import CONFIG, password_of
 from tests.support.waiting import eventually
 

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.faults.campaign import Campaign
+from tests.faults.counters import WRONGS, Counters
 from tests.faults.matrix import DOORBELLS
 from tests.faults.proxy import FaultProxy
-from tests.faults.witness import WRONGS, Counters
 from tests.integration.portal_sdk.conftest import make_account
 from tests.support.stack_thread import StackThread
 

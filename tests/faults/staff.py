@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.faults.witness import Counters
+from tests.faults.counters import Counters
 
 Database = Any
 RETRIES = 50

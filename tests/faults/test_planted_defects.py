@@ -19,10 +19,10 @@ from tests.faults import client_faults as client
 from tests.faults import network_faults as network
 from tests.faults import server_faults as server
 from tests.faults.campaign import Campaign
+from tests.faults.counters import Counters
 from tests.faults.matrix import Fault
 from tests.faults.proxy import FaultProxy
 from tests.faults.staff import Staff
-from tests.faults.witness import Counters
 from tests.faults.world import World
 from tests.feed.mutants import NUMBERS_DRAWN_EARLY
 
@@ -48,6 +48,8 @@ NO_DIGEST: Mutant = (
     "return True\n    if self.",
 )
 
+SETTLED: Mutant = (sync, "SyncMachine", "_begin", "self._has_settled = False", "pass")
+
 
 async def stay_away(world: World) -> None:
     """Nothing comes through for longer than a live portal may be behind."""
@@ -59,6 +61,7 @@ async def stay_away(world: World) -> None:
 SOCKET = (Fault("F1", network.reset), Fault("F1", network.close_with_a_code))
 RINGS = (Fault("F10", network.drop_rings), Fault("F10", network.reorder_rings))
 UNTOLD = (Fault("F13", server.change_untold), Fault("F13", server.copy_in_untold))
+SILENCE = (Fault("F10", network.refuse_sockets),)
 LIVES = (Fault("F4", client.restart_portal), Fault("F4", client.crash_portal))
 
 DEFECTS: dict[str, tuple[list[Mutant], str, tuple[Fault, ...], str]] = {
@@ -72,6 +75,14 @@ DEFECTS: dict[str, tuple[list[Mutant], str, tuple[Fault, ...], str]] = {
         [(session, "PortalCore", "handle_timer", "self._effects", "type(self).state = "
           "property(lambda _: SyncState.LIVE); self._effects")],
         "broadcast", (Fault("F1", stay_away),), "stale_while_live",
+    ),
+    "joins by an answer from before the silence": (
+        [SETTLED], "broadcast", SOCKET, "stale_while_live",
+    ),
+    "polls by an answer from before the silence": (
+        [SETTLED, (connection, "ConnectionMachine", "_start_polling", "self.is_verified = False",
+                   "pass")],
+        "broadcast", SILENCE, "stale_while_live",
     ),
     "stores rows without the cursor": (
         [(sqlite, "SqliteStore", "commit", "str(commit.n)", "'0'")],

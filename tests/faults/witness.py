@@ -4,39 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from dataclasses import dataclass, field
 from typing import Any
 
 from portal_sdk import Change, Portal
-
-WRONGS = ("lost", "applied_twice", "reordered", "leaked", "stale_while_live", "stuck")
-
-
-@dataclass
-class Counters:
-    """What must all be zero in the end, and how much there was to see."""
-
-    lost: int = 0
-    applied_twice: int = 0
-    reordered: int = 0
-    leaked: int = 0
-    stale_while_live: int = 0
-    stuck: int = 0
-    changes_seen: int = 0
-    faults: int = 0
-    writes: int = 0
-    overlaps: int = 0
-    customer_writes: int = 0
-    refused_writes: int = 0
-    judgements: int = 0
-    resyncs: int = 0
-    by_fault: dict[str, int] = field(default_factory=dict)
-    details: list[str] = field(default_factory=list)
-
-    def wrong(self) -> dict[str, int]:
-        """Return the counters that are not zero and should be."""
-        return {name: getattr(self, name) for name in WRONGS if getattr(self, name)}
+from tests.faults.counters import Counters
+from tests.faults.freshness import Freshness
 
 
 class Witness:
@@ -44,11 +16,16 @@ class Witness:
 
     Attributes:
         tampered: Rows whose version was raised behind the feed's back: they may skip one.
+        freshness: Judges what it says of its freshness; None where nobody notes the commits.
     """
 
-    def __init__(self, customer_id: str, counters: Counters, tampered: set[str]) -> None:
+    def __init__(
+        self, customer_id: str, counters: Counters, tampered: set[str],
+        freshness: Freshness | None = None,
+    ) -> None:  # fmt: skip
         self.customer_id = customer_id
         self.counters = counters
+        self.freshness = freshness
         self._tampered = tampered
         self._last_n = 0
         self._versions: dict[tuple[str, str], int] = {}
@@ -59,6 +36,8 @@ class Witness:
         # The stream is made now: a change before the task's first turn counts, too.
         stream = portal.changes()
         self._tasks.append(asyncio.create_task(self._read(stream), name="witness"))
+        if self.freshness is not None:
+            self._tasks.append(self.freshness.follow(portal))
 
     def check(self) -> None:
         """Raise what made a reader of changes fail, if anything did."""
@@ -126,30 +105,3 @@ def cached_rows(portal: Portal) -> dict[tuple[str, str], Any]:
     """Return the rows that the portal shows, as they came from the database."""
     tables = portal._core.replica.tables
     return {(t, row_id): row for t, rows in tables.items() for row_id, row in rows.items()}
-
-
-class Freshness:
-    """Checks that a live portal is never further behind than it may be.
-
-    A commit may stay unseen by a live portal for one verify interval and the time to read it.
-    """
-
-    def __init__(self, allowed_s: float, counters: Counters) -> None:
-        self._allowed_s = allowed_s
-        self._counters = counters
-        self._commits: list[tuple[float, int]] = []
-
-    def committed(self, n: int) -> None:
-        """Note that the feed stands at ``n`` now."""
-        self._commits.append((time.monotonic(), n))
-
-    def look(self, portal: Portal) -> None:
-        """Compare what the portal claims with what it shows."""
-        now, shown = time.monotonic(), portal._core.replica.n
-        self._commits = [(at, n) for at, n in self._commits if n > shown]
-        if portal.status.state == "live" and self._commits:
-            late_s = now - self._commits[0][0]
-            if late_s > self._allowed_s:
-                self._counters.stale_while_live += 1
-                self._counters.details.append(f"live but {late_s:.1f} s behind")
-                self._commits.clear()

@@ -14,9 +14,10 @@ import asyncpg
 
 from local_stack.auth.tokens import TokenIssuer
 from portal_sdk import PasswordAuth, Portal, PortalConfig, TokenAuth, TransportError
+from tests.faults.counters import Counters
 from tests.faults.proxy import FaultProxy
 from tests.faults.staff import AWAY
-from tests.faults.witness import Counters, Witness
+from tests.faults.witness import Witness
 from tests.integration.portal_sdk.conftest import PASSWORD
 
 CONFIG = PortalConfig(

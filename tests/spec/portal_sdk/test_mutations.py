@@ -46,6 +46,12 @@ MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
     "calls itself caught up too early": (
         sync, "SyncMachine", "_note_complete", "if self._is_start_pending:", "if False:",
     ),
+    "is live before the feed was read after a join": (
+        sync, "SyncMachine", "_begin", "self._has_settled = False", "pass",
+    ),
+    "is live by a read that was under way when it joined": (
+        sync, "SyncMachine", "_read_again_later", "self._has_settled = False", "pass",
+    ),
     "stops after a failed read": (
         sync, "SyncMachine", "_fail", "self._retry_at = now", "self._retry_at = 1e9 + now",
     ),

@@ -66,6 +66,29 @@ def test_a_start_reads_from_the_cursor_even_when_current() -> None:
     assert asked(made.handle(ev.SyncStarted(), 1.0)).after_n == 7
 
 
+@pytest.mark.spec("SYNC-1")
+def test_what_was_read_before_a_start_does_not_make_live() -> None:
+    made = current(7)
+    assert made.is_caught_up
+    effects = made.handle(ev.SyncStarted(), 1.0)
+    assert not made.is_caught_up
+    answer(made, effects, page(7))
+    assert made.is_caught_up
+
+
+@pytest.mark.spec("SYNC-1")
+def test_a_start_during_a_read_takes_the_claim_away_until_the_next_answer() -> None:
+    made = current(7)
+    first = made.handle(ev.Rang("e", 8), 1.0)
+    assert made.is_caught_up
+    made.handle(ev.SyncStarted(), 1.1)
+    assert not made.is_caught_up
+    second = answer(made, first, page(8, upsert(8)))
+    assert not made.is_caught_up
+    answer(made, second, page(8))
+    assert made.is_caught_up
+
+
 @pytest.mark.spec("SYNC-2")
 def test_without_a_cursor_a_snapshot_is_taken() -> None:
     made = SyncMachine("customer:1", CONFIG, lambda: 0.5)
@@ -81,6 +104,34 @@ def test_rings_in_flight_are_coalesced_into_one_pull() -> None:
     assert asked(second).after_n == 1
     answer(made, second, page(3, upsert(2), upsert(3)))
     assert made.state is FeedState.CURRENT
+
+
+@pytest.mark.spec("SYNC-3")
+def test_a_ring_in_flight_that_the_answer_reaches_costs_no_other_pull() -> None:
+    made = machine()
+    first = made.handle(ev.SyncStarted(), 0.0)
+    made.handle(ev.Rang("e", 2), 0.1)
+    answer(made, first, page(2, upsert(1), upsert(2)), 0.2)
+    assert made.state is FeedState.CURRENT
+    assert made.is_caught_up
+
+
+@pytest.mark.spec("SYNC-3")
+def test_what_a_ring_told_of_is_live_even_when_a_catch_up_was_under_way() -> None:
+    made = machine()
+    first = made.handle(ev.SyncStarted(), 0.0)
+    made.handle(ev.Rang("e", 1), 0.1)
+    second = answer(made, first, page(0), 0.2)
+    done = answer(made, second, page(1, upsert(1)), 0.3)
+    assert [e.source for e in done if isinstance(e, do.PublishChanges)] == ["live"]
+
+
+@pytest.mark.spec("SYNC-3")
+def test_a_ring_of_another_epoch_in_flight_is_read_for() -> None:
+    made = current(5)
+    first = made.handle(ev.Rang("e", 6), 1.0)
+    made.handle(ev.Rang("other", 2), 1.1)
+    asked(answer(made, first, page(6, upsert(6)), 1.2))
 
 
 @pytest.mark.spec("SYNC-3")

@@ -184,6 +184,8 @@ class World:
         self.refuses_doorbell = False
         self.denied_kind: str | None = None
         self.open_kind = "broadcast"
+        self.hearing: object = None
+        self.must_show = (0, 0)
         self.start()
 
     # The portal's process.
@@ -286,6 +288,7 @@ class World:
 
     def check(self) -> None:
         core = self.core
+        self._note_hearing()
         rows = _flat(core.replica.tables)
         assert self.store.rows == rows or core.replica.epoch is None, "store and replica differ"
         if core.replica.epoch is not None:
@@ -295,6 +298,9 @@ class World:
             assert core.doorbell != "none", "live without a doorbell"
             assert core.connection.is_verified, "live without an answer of the database"
             assert core.sync.is_caught_up
+            assert self._position(core.replica.epoch, core.replica.n) >= self.must_show, (
+                "live although the feed was not read since the doorbell was joined, or polling began"
+            )
         in_window = [at for at in self.opens if at > self.now - 5.0]
         assert len(in_window) <= 5, "connection storm"
         reads = [
@@ -312,6 +318,19 @@ class World:
             LinkState.BLOCKED,
         }
         assert is_moving or is_resting, "nothing under way and no deadline: deaf"
+
+    def _note_hearing(self) -> None:
+        """Note where the server stood when the portal began to hear of changes (SYNC-1)."""
+        link = self.core.connection
+        is_joined = link.state is LinkState.JOINED
+        hearing = link.generation if is_joined else "polling" if link.is_polling else None
+        if hearing != self.hearing:
+            self.hearing = hearing
+            self.must_show = self._position(self.server.epoch, self.server.n)
+
+    @staticmethod
+    def _position(epoch: str | None, n: int) -> tuple[int, int]:
+        return (-1 if epoch is None else int(epoch.split("-")[1]), n)
 
     def assert_equal(self) -> None:
         """The portal shows exactly what the server holds, and says so."""
