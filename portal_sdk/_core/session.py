@@ -342,6 +342,8 @@ class PortalCore:
             return SyncState.STALE
         if self.sync.is_caught_up:
             return SyncState.LIVE if self.connection.is_verified else SyncState.STALE
+        if self.connection.is_polling and not self.connection.is_verified and self.replica.epoch:
+            return SyncState.STALE  # CONN-12: nothing has answered yet
         return SyncState.CATCHING_UP
 
     def _state_without_doorbell(self) -> SyncState:

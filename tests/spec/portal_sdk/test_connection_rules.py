@@ -234,6 +234,23 @@ def test_polling_begins_unverified_whatever_was_answered_before() -> None:
 
 
 @pytest.mark.spec("CONN-12")
+def test_until_the_first_poll_is_answered_nothing_says_that_the_server_is_there() -> None:
+    world = World()
+    world.settle()
+    world.refuses_doorbell = True
+    world.cut()
+    while not world.core.connection.is_polling:
+        if world.pending:
+            world.deliver(0)
+        else:
+            world.advance(0.1)
+    assert world.core.state is SyncState.STALE
+    (pull,) = [n for n, item in enumerate(world.pending) if isinstance(item.effect, do.RequestPull)]
+    world.deliver(pull)
+    assert world.core.state is SyncState.LIVE
+
+
+@pytest.mark.spec("CONN-12")
 def test_a_denied_channel_asks_again_who_the_customer_is() -> None:
     made = opening()
     lose(made, 0.0, ev.LossKind.DENIED)
