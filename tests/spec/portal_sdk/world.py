@@ -299,7 +299,7 @@ class World:
             assert core.connection.is_verified, "live without an answer of the database"
             assert core.sync.is_caught_up
             assert self._position(core.replica.epoch, core.replica.n) >= self.must_show, (
-                "live although the feed was not read since the doorbell was joined, or polling began"
+                "live although nothing was read since the doorbell was joined, or polling began"
             )
         in_window = [at for at in self.opens if at > self.now - 5.0]
         assert len(in_window) <= 5, "connection storm"
