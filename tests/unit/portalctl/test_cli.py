@@ -4,10 +4,15 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from local_stack.config import StackConfig
 from portalctl import app, console
@@ -56,6 +61,20 @@ def test_a_stack_that_others_can_reach_is_warned_of_loudly():
 def test_a_host_that_is_no_address_is_refused(capsys):
     assert app.run(["up", "--ephemeral", "--host", "my-machine"]) == ExitCode.USAGE
     assert "host must be an IPv4 or IPv6 address" in capsys.readouterr().err
+
+
+def test_the_reference_names_every_command():
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "portalctl.md").read_text()
+    listed = set(re.findall(r"`([a-z]+(?: [a-z]+)?)`", page.partition("| exit code")[0]))
+
+    def names(group: Any, prefix: str = "") -> Iterator[str]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from names(command, f"{name} ")
+            else:
+                yield prefix + name
+
+    assert set(names(typer.main.get_command(app.create_app()))) == listed - {"dumb"}
 
 
 def test_help_is_no_error(capsys):
