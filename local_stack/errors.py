@@ -10,6 +10,7 @@
     │   ├── DamagedDataError                 a database that was complete is not any more
     │   └── DataVersionError                 found, wanted: made by another PostgreSQL major
     ├── PortTakenError                       port
+    ├── PortForbiddenError                   port: this user may not listen on it
     ├── HostUnusableError                    host: no address of this machine
     ├── PostgresError                        log_tail
     │   ├── BinariesNotFoundError
@@ -129,6 +130,17 @@ class PortTakenError(StackError):
         super().__init__(
             f"Port {port} for {purpose} is in use by another program. "
             "Name another port, or 0 for a free one."
+        )
+
+
+class PortForbiddenError(StackError):
+    """A port that was asked for by number is not for this user to take."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        super().__init__(
+            f"This user may not listen on port {port}; the low ones are the administrator's. "
+            "Name one above 1023, or 0 for a free one."
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from local_stack.errors import HostUnusableError, PortTakenError, StackError
+from local_stack.errors import HostUnusableError, PortForbiddenError, PortTakenError, StackError
 from local_stack.http_guard import GuardedHttpProtocol
 from local_stack.ports import LOOPBACK, family_of, next_free_port
 from local_stack.realtime.keepalive import RealtimeWebSocketProtocol
@@ -47,6 +47,7 @@ def bind_port(port: int, *, strict: bool, host: str = LOOPBACK) -> socket.socket
 
     Raises:
         PortTakenError: The port is taken.
+        PortForbiddenError: The port is not for this user.
         HostUnusableError: The address is none of this machine.
     """
     try:
@@ -65,6 +66,8 @@ def bind_port(port: int, *, strict: bool, host: str = LOOPBACK) -> socket.socket
         made.close()
         if error.errno == errno.EADDRNOTAVAIL:
             raise HostUnusableError(host) from error
+        if error.errno == errno.EACCES:
+            raise PortForbiddenError(wanted) from error
         raise PortTakenError(wanted, "the API") from error
     except BaseException:
         made.close()

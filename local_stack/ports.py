@@ -6,7 +6,7 @@ import errno
 import ipaddress
 import socket
 
-from local_stack.errors import PortTakenError
+from local_stack.errors import PortForbiddenError, PortTakenError
 
 LOOPBACK = "127.0.0.1"
 HIGHEST_PORT = 65_535
@@ -44,6 +44,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
     Raises:
         OSError: The address is none of this machine, whatever the port.
+        PortForbiddenError: This user may not listen on the port.
     """
     with socket.socket(family_of(host), socket.SOCK_STREAM) as probe:
         # As servers do it: a port in TIME_WAIT counts as free.
@@ -53,6 +54,8 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
                 raise
+            if error.errno == errno.EACCES:
+                raise PortForbiddenError(port) from error
             return False
         return True
 

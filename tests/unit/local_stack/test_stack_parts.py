@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from local_stack.errors import (
     FolderInUseError,
     HostUnusableError,
     MigrationError,
+    PortForbiddenError,
     PortTakenError,
     StackConfigError,
     StackNotRunningError,
@@ -21,7 +24,7 @@ from local_stack.errors import (
 from local_stack.faults import Faults
 from local_stack.folder import StackState, make_folder, write_state
 from local_stack.listener import bind_port
-from local_stack.ports import reachable_host
+from local_stack.ports import is_free, reachable_host
 from local_stack.postgres.cluster import Cluster, ClusterConfig
 from local_stack.postgres.data import DataFolder, DataState
 from local_stack.postgres.leftover import PidFile, parse_pid_file
@@ -89,6 +92,21 @@ def test_an_address_of_another_machine_cannot_be_listened_on(port: int, *, stric
     """192.0.2.0/24 is nobody's; no port of it is called taken."""
     with pytest.raises(HostUnusableError, match=r"no address 192\.0\.2\.7"):
         bind_port(port, strict=strict, host="192.0.2.7")
+
+
+def test_a_port_that_this_user_may_not_take_is_not_called_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel's words for it are those of an ordinary user's process on a low port."""
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(PortForbiddenError, match="may not listen on port 80"):
+        bind_port(80, strict=True)
+    with pytest.raises(PortForbiddenError, match="may not listen on port 81"):
+        is_free(81)
 
 
 def test_a_port_is_taken_on_its_address_alone() -> None:
