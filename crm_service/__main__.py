@@ -1,8 +1,9 @@
-"""``python -m crm_service``: serve until Ctrl-C."""
+"""``python -m crm_service``: serve until Ctrl-C or SIGTERM."""
 
 import asyncio
 import contextlib
 import gc
+import signal
 import socket
 import sys
 from types import FrameType
@@ -51,7 +52,8 @@ def main() -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    # Uvicorn raises Ctrl-C again after it has shut down in order.
+    # Uvicorn raises the signal again after it has shut down in order, which is a clean end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.suppress(KeyboardInterrupt):
         _Server(config, app.state.stopping).run(sockets=[listener])
     return 0

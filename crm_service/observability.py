@@ -33,8 +33,8 @@ _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime",
     "color_message",
 }
-# These two log whole addresses, and with them filters and row ids.
-_TALKATIVE_LOGGERS = ("httpx", "httpcore")
+# These log whole addresses and frames, and with them filters, row ids, keys and tokens.
+_TALKATIVE_LOGGERS = ("httpx", "httpcore", "websockets")
 
 
 class RequestContext:

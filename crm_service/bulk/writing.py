@@ -5,7 +5,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from crm_service.access import Writer
-from crm_service.bulk.kinds import Kind, read_row
+from crm_service.bulk.kinds import Kind, read_row, refused_row
 from crm_service.bulk.schemas import RowResult
 from crm_service.errors import BulkRefusedError, ReplayedError
 from crm_service.tables import derived_id
@@ -31,6 +31,7 @@ async def write_items(
         read_row(kind, index, item, caller.subject.user_id, _new_id(writer, kind, index))
         for index, item in enumerate(items)
     ]
+    read = _refuse_repeats(kind, read)
     results: dict[int, RowResult] = {row.index: row for row in read if isinstance(row, RowResult)}
     good = [(index, row) for index, row in enumerate(read) if not isinstance(row, RowResult)]
     if atomic and results:
@@ -48,6 +49,22 @@ async def write_items(
             extra={"results": [result.model_dump(mode="json") for result in ordered]},
         )
     return ordered
+
+
+def _refuse_repeats(
+    kind: Kind, read: Sequence[dict[str, Any] | RowResult]
+) -> list[dict[str, Any] | RowResult]:
+    """Refuse rows whose key an earlier one of the request has: only one of them could be kept."""
+    first: dict[str, int] = {}
+    kept: list[dict[str, Any] | RowResult] = []
+    for index, row in enumerate(read):
+        earlier = index if isinstance(row, RowResult) else first.setdefault(row[kind.key], index)
+        if earlier == index:
+            kept.append(row)
+        else:
+            problem = {"field": f"item.{kind.key}", "message": f"is the one of item {earlier}, too"}
+            kept.append(refused_row(index, [problem]))
+    return kept
 
 
 async def write_rows(

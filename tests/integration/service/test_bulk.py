@@ -133,12 +133,26 @@ async def test_a_key_of_another_bulk_request_is_refused(bulk, customer):
     assert_problem(await bulk("jobs", [own, own], **key), 422, "idempotency-key-reused")
 
 
-async def test_the_same_id_twice_is_one_row(bulk, customer):
-    """The second is told that it was there."""
+async def test_the_same_id_twice_is_refused(bulk, customer, count):
+    """The first row is kept; the second is told whose id it has. With atomic, none is kept."""
     own = {"customer_id": str(customer.id), "title": "Once", "id": str(uuid4())}
-    results = (await bulk("jobs", [own, own])).json()["results"]
-    assert {"created"} < {result["status"] for result in results} | {"unchanged"}
-    assert len({result["id"] for result in results}) == 1
+    refused = await bulk("jobs", [own, {**own, "title": "Twice"}], atomic=True)
+    assert_problem(refused, 422, "bulk-refused")
+    assert await count("jobs", id=f"eq.{own['id']}") == 0
+    first, second = (await bulk("jobs", [own, {**own, "title": "Twice"}])).json()["results"]
+    assert (first["status"], first["version"], second["status"]) == ("created", 1, "failed")
+    assert second["errors"] == [{"field": "item.id", "message": "is the one of item 0, too"}]
+    assert await count("jobs", id=f"eq.{own['id']}", title="eq.Once") == 1
+
+
+async def test_the_database_calls_one_of_two_rows_with_a_key_created(rest):
+    """Also for those who call the function themselves, whatever columns the rows name."""
+    row = {"id": str(uuid4()), "name": "One"}
+    for other in ({**row, "name": "Two"}, {**row, "name": "Two", "branch": "north"}):
+        row["id"] = other["id"] = str(uuid4())
+        body = {"table_name": "customers", "rows": [row, other]}
+        results = (await rest.post("/rpc/bulk_write", json=body)).json()
+        assert [result["status"] for result in results] == ["created", "unchanged"]
 
 
 @pytest.mark.parametrize("items", [[], [{"name": "A"}] * 1001, {"name": "A"}, None])

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 
 
 @asynccontextmanager
@@ -30,13 +31,14 @@ async def serving(stack, **more: str) -> AsyncIterator[tuple[asyncio.subprocess.
         await process.communicate()
 
 
-async def test_it_serves_as_soon_as_it_names_its_address_and_stops_on_ctrl_c(stack):
-    """Ready at once with nothing but the variables of the stack; Ctrl-C is a clean end."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_it_serves_as_soon_as_it_names_its_address_and_stops_when_told(stack, how):
+    """Ready at once with nothing but the variables of the stack; both signals are a clean end."""
     async with serving(stack) as (process, url):
         async with httpx.AsyncClient(trust_env=False) as client:
             response = await client.get(f"{url}/ready", timeout=30)
         assert response.json() == {"status": "ready"}
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         _, log = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 0
         assert b"Traceback" not in log
