@@ -80,8 +80,10 @@ def assemble(message: Insert | Update | Delete, relation: Relation, begin: Begin
     if message.old is None:
         return Change("UPDATE", relation, new, None, begin.committed_us, begin.xid)
     old = _old(relation, message.old, is_full=message.old_is_full)
-    if message.old_is_full:  # what did not travel with the new row is the same as before
-        new = {name: new.get(name, value) for name, value in old.items()}
+    # What did not travel with the new row is the same as before: under full identity, or a key that
+    # is so large that it is stored out of line.
+    names = [column.name for column in relation.columns if column.name in new or column.name in old]
+    new = {name: new[name] if name in new else old[name] for name in names}
     return Change("UPDATE", relation, new, old, begin.committed_us, begin.xid)
 
 

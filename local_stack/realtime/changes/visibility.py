@@ -207,7 +207,7 @@ async def _apply_row_security(
     # costs PostgreSQL a new plan.
     rows: dict[tuple[Reader, str], list[int]] = {}
     for number, each in enumerate(candidates):
-        if _is_secured(each):
+        if _is_secured(each) and _has_key(each):
             for reader in {_reader(s) for s in each.subscriptions}:
                 rows.setdefault((reader, each.table.lookup), []).append(number)
     if not rows:
@@ -231,6 +231,11 @@ async def _apply_row_security(
 
 def _is_secured(each: Candidates) -> bool:
     return each.change.action != "DELETE" and each.table.row_security
+
+
+def _has_key(each: Candidates) -> bool:
+    """Tell whether the row can be looked up; a publication may leave out columns of the key."""
+    return all(name in each.change.new for name in each.table.key_names)
 
 
 def _reader(subscription: Subscription) -> Reader:
