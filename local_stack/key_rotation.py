@@ -110,9 +110,10 @@ def wait_until_followed(folder: Path, timeout_s: float = 10.0) -> bool:
         return False
     if state.api_port is None:
         return False
-    wanted = ProjectKeys.load(folder / KEYS).jwks()
+    host = reachable_host(state.host).strip("[]")
     deadline = time.monotonic() + timeout_s
-    while _published(reachable_host(state.host).strip("[]"), state.api_port) != wanted:
+    # Read anew each time: somebody else may change them meanwhile.
+    while ProjectKeys.load(folder / KEYS).jwks() != _published(host, state.api_port):
         if time.monotonic() > deadline:
             raise FolderError(
                 folder,

@@ -12,7 +12,7 @@ import pytest
 
 from local_stack import key_rotation
 from local_stack.config import StackConfig
-from local_stack.folder import KEYS
+from local_stack.folder import KEYS, StackState
 from local_stack.keys import KeyStateError, ProjectKeys
 from local_stack.stack import LocalStack
 from portalctl import app
@@ -87,6 +87,27 @@ async def test_a_rotation_while_the_stack_starts_is_followed(
             task.cancel()
     assert read_late.signing_keys is unchanged, "what was verified with them is still good"
     assert caplog.text.count("were changed") == 1
+
+
+def test_a_second_rotation_does_not_keep_the_first_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack may never have published the keys of the first one."""
+    ProjectKeys.generate().save(tmp_path / KEYS)
+    running = StackState(1, 54321, 54322, "2026-11-28T12:00:00+00:00", "0.1.0")
+    monkeypatch.setattr(key_rotation, "running_stack", lambda _: running)
+    asked: list[int] = []
+
+    def publish(_host: str, port: int) -> object:
+        asked.append(port)
+        if len(asked) == 1:
+            key_rotation.rotate(tmp_path)
+            return None
+        return ProjectKeys.load(tmp_path / KEYS).jwks()
+
+    monkeypatch.setattr(key_rotation, "_published", publish)
+    key_rotation.rotate(tmp_path)
+    assert key_rotation.wait_until_followed(tmp_path, timeout_s=2)
 
 
 def test_keys_of_a_stopped_stack_are_rotated_from_the_command_line(
