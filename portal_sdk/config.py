@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 import math
 from dataclasses import dataclass
 from typing import get_args
@@ -110,6 +112,15 @@ def check_api_key(key: str) -> str:
     key = key.strip()
     if not key.isascii() or any(character.isspace() for character in key):
         raise ConfigurationError(f"The API key is malformed; {advice}")
-    if key.startswith("sb_secret_"):
+    if key.startswith("sb_secret_") or _role_of(key) == "service_role":
         raise ConfigurationError(f"A secret key must never be in a customer's app; {advice}")
     return key
+
+
+def _role_of(key: str) -> object:
+    """Return the role that a key in the older form, a JWT, gives."""
+    payload = key.split(".")[1:2] or [""]
+    try:
+        return json.loads(base64.urlsafe_b64decode(payload[0] + "==")).get("role")
+    except (ValueError, AttributeError):
+        return None  # the server says what is wrong with it

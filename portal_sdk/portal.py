@@ -84,6 +84,10 @@ class Portal:
     ) -> None:
         if not callable(getattr(auth, "token_source", None)):
             raise ConfigurationError("auth must be PasswordAuth(...) or TokenAuth(...)")
+        if config is not None and not isinstance(config, PortalConfig):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+            raise ConfigurationError("config must be a PortalConfig(...)")
+        if store is not None and not isinstance(store, (str, Path)):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+            raise ConfigurationError("store must be the path of a file, or None")
         self._url = parse_project_url(url)
         self._key = check_api_key(key)
         self._auth = auth

@@ -224,6 +224,7 @@ class BroadcastRoom(_Room):
 
         Raises:
             ConfigurationError: The payload is not a JSON object.
+            StateError: The room was never entered.
             ChannelClosedError: The room is not joined at this moment; nothing was sent.
             BroadcastRefusedError: The server did not take it, for example because of its size.
             BroadcastTimeoutError: No receipt in time; it may have been delivered.
@@ -234,6 +235,8 @@ class BroadcastRoom(_Room):
         """
         if not isinstance(event, str) or not event:  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise ConfigurationError("event must be a text that is not empty")
+        if not self._is_entered:
+            raise StateError("Enter the room first: async with portal.broadcast(...) as channel")
         body = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
         frame = {"type": "broadcast", "event": event, "payload": _check_object(body or {}, event)}
         try:

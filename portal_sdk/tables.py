@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from portal_sdk._core.replica import RowChange
 from portal_sdk._runtime.delivery import Stream, Subscribers
+from portal_sdk.errors import ConfigurationError
 from portal_sdk.models import (
     Customer,
     LoyaltyTransaction,
@@ -86,13 +87,29 @@ class LiveTable(Generic[RecordT]):
 
         Args:
             equals: Column names and values, compared with the model's types.
+
+        Raises:
+            ConfigurationError: There is no such column.
         """
+        records = list(self)
+        for column in equals:
+            self._check_column(column, records)
         return [
             record
-            for record in self
+            for record in records
             if all(_MISSING is not (value := getattr(record, column, _MISSING)) and value == wanted
                    for column, wanted in equals.items())
         ]  # fmt: skip
+
+    def _check_column(self, column: str, records: list[RecordT]) -> None:
+        """Refuse a name that neither the model has nor, as a newer database may, any row."""
+        known = self._model.model_fields
+        if column in known or not records:
+            return
+        if not any(column in (record.model_extra or {}) for record in records):
+            raise ConfigurationError(
+                f"{self._name} has no column {column!r}; there are {', '.join(known)}"
+            )
 
     def changes(self) -> Stream[Change[RecordT]]:
         """Return an async iterator over every change from now on.

@@ -201,8 +201,7 @@ class SqliteStore:
                 " or give this portal its own file"
             )
         return StoreUnusableError(
-            f"The store {self._path} cannot be used ({error}): give another path, make the folder"
-            " writable, or delete the file; the rows are read from the server again",
+            f"The store {self._path} cannot be used: {_advice(self._path, error)}",
             path=str(self._path),
         )
 
@@ -220,6 +219,19 @@ def _read_rows(connection: sqlite3.Connection, meta: dict[str, str]) -> StoredRo
         found = connection.execute("select row_id, body from rows where table_name = ?", (table,))
         tables[table] = {row_id: parse(body) for row_id, body in found}
     return StoredRows(meta["scope"], meta["epoch"], int(meta["n"]), tables, meta.get("as_of"))
+
+
+def _advice(path: Path, error: Exception) -> str:
+    if path.is_dir():
+        return "it is a folder; name a file in it"
+    if not path.absolute().parent.is_dir():
+        return f"there is no folder {path.absolute().parent}; make it, or give another path"
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return "it is no store of a portal, and is left as it is; give this portal its own file"
+    return (
+        f"{error}; give another path, make the folder writable, or delete the file; the rows are"
+        " read from the server again"
+    )
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import tempfile
@@ -55,7 +56,14 @@ def test_a_url_that_cannot_be_right_is_refused(url: Any, advice: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["", " ", "two words", "sb_secret_abc", "schlüssel", None])
+SERVICE_ROLE = ".".join(
+    ["x", base64.urlsafe_b64encode(b'{"role":"service_role"}').decode().rstrip("="), "y"]
+)
+
+
+@pytest.mark.parametrize(
+    "key", ["", " ", "two words", "sb_secret_abc", SERVICE_ROLE, "schlüssel", None]
+)
 def test_a_key_that_cannot_be_right_is_refused(key: Any) -> None:
     with pytest.raises(ConfigurationError, match="publishable"):
         Portal("http://127.0.0.1:1", key, auth=LOGIN)
@@ -64,6 +72,14 @@ def test_a_key_that_cannot_be_right_is_refused(key: Any) -> None:
 def test_something_else_than_a_sign_in_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="PasswordAuth"):
         Portal("http://127.0.0.1:1", KEY, auth=("jo@example.com", "secret"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "argument", [{"config": "fast"}, {"config": {"pull_limit": 5}}, {"store": 5}]
+)
+def test_an_argument_of_another_kind_is_named(argument: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=f"{next(iter(argument))} must be"):
+        Portal("http://127.0.0.1:1", KEY, auth=LOGIN, **argument)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +227,46 @@ async def test_a_store_that_cannot_be_written_is_said_and_left_alone(
     with unwritable(path), pytest.raises(StoreUnusableError, match="make the folder writable"):
         await project.portal(jo, store=path).__aenter__()
     assert _content(path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("none/portal.db", "there is no folder .*none; make it"),
+        (".", "it is a folder; name a file in it"),
+        ("diary.txt", "left as it is; give this portal its own file"),
+    ],
+)
+async def test_a_path_that_is_no_store_is_told_apart(
+    tmp_path: Path, name: str, advice: str
+) -> None:
+    """Nobody is advised to delete a file that is not ours."""
+    (tmp_path / "diary.txt").write_text("Dear diary, " * 100)
+    project = FakeProject()
+    with pytest.raises(StoreUnusableError, match=advice) as caught:
+        await project.portal(project.add_customer(), store=tmp_path / name).__aenter__()
+    assert "delete" not in str(caught.value)
+    assert (tmp_path / "diary.txt").read_text().startswith("Dear diary")
+
+
+async def test_a_column_that_does_not_exist_is_refused_and_a_new_one_is_not() -> None:
+    project = FakeProject()
+    jo = project.add_customer()
+    project.insert(jo, "jobs", title="Boiler", colour="red")
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        assert [job.title for job in portal.jobs.where(colour="red")] == ["Boiler"]
+        with pytest.raises(ConfigurationError, match=r"no column 'titel'; there are .*title"):
+            portal.jobs.where(titel="Boiler")
+        assert portal.invoices.where(anything=1) == []  # no row shows what columns there are
+
+
+async def test_a_room_that_was_never_entered_says_how() -> None:
+    project = FakeProject()
+    async with project.portal(project.add_customer()) as portal:
+        await portal.ready()
+        with pytest.raises(StateError, match="async with"):
+            await portal.broadcast("lobby").send("typing")
 
 
 def _content(path: Path) -> bytes:

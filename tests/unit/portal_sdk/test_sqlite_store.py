@@ -118,7 +118,7 @@ def test_a_file_that_is_no_database_is_refused_and_not_touched(tmp_path: Path) -
     path = tmp_path / "holiday.jpg"
     path.write_bytes(b"not a database at all" * 100)
     before = path.read_bytes()
-    with pytest.raises(StoreUnusableError, match="give another path"):
+    with pytest.raises(StoreUnusableError, match="give this portal its own file"):
         SqliteStore(path).lock()
     assert path.read_bytes() == before
 
@@ -163,7 +163,7 @@ def test_a_full_disk_keeps_the_last_commit(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_missing_is_said_clearly(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnusableError, match="give another path"):
+    with pytest.raises(StoreUnusableError, match=r"there is no folder .*make it"):
         SqliteStore(tmp_path / "missing" / "p.db").lock()
 
 
