@@ -1,5 +1,6 @@
 """Request ids and structured logs; never a token, a body, a query or an id of a row."""
 
+import asyncio
 import json
 import logging
 import random
@@ -67,14 +68,20 @@ class RequestContext:
             await internal_problem(request_id)(scope, receive, exchange.send)
         finally:
             duration_s = time.perf_counter() - started
-            route = route_template(scope)
-            metrics.request_ended(scope["method"], route, exchange.status, duration_s)
-            exchange.count(metrics)
-            if logger.isEnabledFor(logging.INFO):
-                logger.handle(
-                    RequestRecord(scope["method"], route, exchange.status, duration_s * 1000)
-                )
+            # Later: what was sent leaves the process when this turn of the event loop ends. The
+            # context goes along, and with it the request id.
+            asyncio.get_running_loop().call_soon(_note, scope, exchange, duration_s)
             _request_id.reset(reset)
+
+
+def _note(scope: Scope, exchange: "_Exchange", duration_s: float) -> None:
+    """Count and log a request that was answered."""
+    metrics: Metrics = scope["app"].state.metrics
+    route = route_template(scope)
+    metrics.request_ended(scope["method"], route, exchange.status, duration_s)
+    exchange.count(metrics)
+    if logger.isEnabledFor(logging.INFO):
+        logger.handle(RequestRecord(scope["method"], route, exchange.status, duration_s * 1000))
 
 
 class _Exchange:

@@ -4,6 +4,7 @@
 from the moment that was drawn, so that a request which had to wait for the one before counts with
 its wait. `flat_out`: each member sends the next request as soon as the answer is there; that gives
 the most the machine does, and a latency that follows from it (members / requests per second).
+Before either, each member has sent some requests that do not count.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchmarks.service.figures import quantiles_ms
 from benchmarks.service.world import World
 
 READ_SHARE = 0.7
+_WARM_UP = 5
 
 
 @dataclass
@@ -82,10 +84,9 @@ class Member:
 
 async def flat_out(world: World, seconds: float) -> dict[str, Any]:
     """Let every member send without pauses."""
-    end = time.perf_counter() + seconds
 
-    async def work(member: Member, seen: Seen) -> None:
-        while time.perf_counter() < end:
+    async def work(member: Member, seen: Seen, begin: float) -> None:
+        while time.perf_counter() < begin + seconds:
             await member.send(seen)
 
     return await _run(world, work)
@@ -93,13 +94,11 @@ async def flat_out(world: World, seconds: float) -> dict[str, Any]:
 
 async def paced(world: World, seconds: float, offered_per_s: float) -> dict[str, Any]:
     """Let every member start requests at random moments."""
-    begin = time.perf_counter()
-    end = begin + seconds
     per_member = offered_per_s / len(world.tokens)
 
-    async def work(member: Member, seen: Seen) -> None:
+    async def work(member: Member, seen: Seen, begin: float) -> None:
         due = begin
-        while (due := due + member.chance.expovariate(per_member)) < end:
+        while (due := due + member.chance.expovariate(per_member)) < begin + seconds:
             wait_s = due - time.perf_counter()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
@@ -109,12 +108,19 @@ async def paced(world: World, seconds: float, offered_per_s: float) -> dict[str,
     return {"offered_per_s": offered_per_s, **found}
 
 
+async def _warm_up(member: Member) -> None:
+    """Connect, sign in, and let every connection to the database prepare its statements."""
+    for _ in range(_WARM_UP):
+        await member.send(Seen())
+
+
 async def _run(world: World, work: Any) -> dict[str, Any]:
     members = [Member(world, number) for number in range(len(world.tokens))]
+    await asyncio.gather(*(_warm_up(member) for member in members))
     seen = Seen()
     used = world.used_s()
     started = time.perf_counter()
-    await asyncio.gather(*(work(member, seen) for member in members))
+    await asyncio.gather(*(work(member, seen, started) for member in members))
     elapsed_s = time.perf_counter() - started
     spent = {name: time_s - used[name] for name, time_s in world.used_s().items()}
     for member in members:

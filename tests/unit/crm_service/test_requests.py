@@ -218,6 +218,7 @@ async def test_one_line_per_request_without_personal_data(caplog):
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
     with caplog.at_level(logging.INFO, logger="crm_service"):
         await ask(supabase, "GET", f"/v1/customers/{ID}?secret=x")
+        await asyncio.sleep(0)  # the line is written when the answer is out
     (record,) = [record for record in caplog.records if record.getMessage() == "request"]
     line = json.loads(JsonFormatter().format(record))
     assert line["route"] == "/v1/customers/{customer_id}"
