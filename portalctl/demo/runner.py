@@ -27,7 +27,7 @@ from portalctl.demo.proxy import CuttingProxy
 from portalctl.demo.replay import Replay
 from portalctl.demo.report import DemoResult
 from portalctl.demo.servers import Project, crm_server, stack_server
-from portalctl.demo.staff import StaffMember, sign_in
+from portalctl.demo.staff import StaffMember, session_of
 from portalctl.demo.view import view_of
 
 _SETTLE_S: Final = 20.0
@@ -131,8 +131,9 @@ class _Demo:
         staff: dict[str, StaffMember] = {}
         for name, role in sorted(roles.items()):
             http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-            token = await sign_in(http, project.url, project.publishable_key, role)
-            staff[name] = StaffMember(name, CrmClient(service_url, token, http=http))
+            session = session_of(role, project)
+            await session.token()
+            staff[name] = StaffMember(name, CrmClient(service_url, session.token, http=http))
         return staff
 
     async def _truths(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
-import httpx
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from crm_service.client import CrmClient
 from crm_service.customers.schemas import CustomerCreate, CustomerUpdate
@@ -22,8 +21,8 @@ from portalctl.demo.checker import ChangeKey
 from portalctl.demo.day import Action, ActionName
 from portalctl.demo.errors import WriteRefusedError
 from portalctl.demo.people import PASSWORD, customer_id, staff_email
-
-_SIGN_IN_TIMEOUT_S: Final = 15.0
+from portalctl.demo.servers import Project
+from portalctl.staff_session import StaffSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,21 +170,7 @@ class StaffMember:
         return await self._client.award_points(body)
 
 
-async def sign_in(http: httpx.AsyncClient, url: str, key: str, role: str) -> str:
-    """Sign a member of staff in at the Auth server and return the access token.
-
-    Raises:
-        WriteRefusedError: Refused or not answered.
-    """
-    try:
-        response = await http.post(
-            f"{url}/auth/v1/token",
-            params={"grant_type": "password"},
-            json={"email": staff_email(role), "password": PASSWORD},
-            headers={"apikey": key},
-            timeout=_SIGN_IN_TIMEOUT_S,
-        )
-        response.raise_for_status()
-        return str(response.json()["access_token"])
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        raise WriteRefusedError(f"{staff_email(role)} could not sign in: {error}.") from error
+def session_of(role: str, project: Project) -> StaffSession:
+    """Return the session of the demo's member of staff with a role."""
+    key, password = project.publishable_key, SecretStr(PASSWORD)
+    return StaffSession(project.url, key, staff_email(role), password)

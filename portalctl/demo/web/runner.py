@@ -9,7 +9,6 @@ from typing import Final
 from uuid import UUID
 
 import httpx
-from pydantic import SecretStr
 from rich.console import Console
 
 from crm_service.client import CrmClient
@@ -18,14 +17,14 @@ from local_stack.listener import Listener, bind_port
 from portal_sdk import PasswordAuth, Portal, PortalError
 from portalctl.demo.alongside import alongside, cause_of
 from portalctl.demo.errors import PortalNotReadyError
-from portalctl.demo.people import PASSWORD, DemoCustomer, staff_email
+from portalctl.demo.people import PASSWORD, DemoCustomer
 from portalctl.demo.proxy import CuttingProxy
 from portalctl.demo.servers import crm_server, stack_server
+from portalctl.demo.staff import session_of
 from portalctl.demo.web.board import Board
 from portalctl.demo.web.desk import Desk
 from portalctl.demo.web.site import create_site
 from portalctl.exits import EnvironmentUnusableError
-from portalctl.staff_session import StaffSession
 
 _READY_TIMEOUT_S: Final = 45.0
 _CUSTOMERS: Final = {"left": DemoCustomer(1), "right": DemoCustomer(2)}
@@ -72,9 +71,7 @@ async def _run(port: int, console: Console) -> None:
             for name, customer in _CUSTOMERS.items()
         }
         http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        staff = StaffSession(
-            project.url, project.publishable_key, staff_email("manager"), SecretStr(PASSWORD)
-        )
+        staff = session_of("manager", project)
         await staff.token()
         board = Board(portals, lambda: not proxy.is_down)
         site = create_site(
