@@ -39,8 +39,7 @@ types: setup ## static types
 	@"$(RUN)/mypy" & one=$$!; "$(RUN)/basedpyright" --level error; two=$$?; wait $$one && exit $$two
 
 soak: setup ## the fault matrix at length: 1,000 faults, 20,000 changes, every scenario (half an hour)
-	@"$(RUN)/python" -m tests.faults.soak
-	@"$(RUN)/python" -m pytest -m soak
+	@"$(RUN)/python" -m tests.faults.soak; one=$$?; "$(RUN)/python" -m pytest -m soak && exit $$one
 
 lock: ## renew the lock files (needs uv in .venv)
 	@sh tools/lock.sh

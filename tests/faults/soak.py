@@ -23,7 +23,14 @@ from typing import Any
 
 import asyncpg
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from tests.faults.campaign import Campaign
 from tests.faults.counters import WRONGS, Counters
@@ -68,7 +75,8 @@ def run_one(name: str, seed: int, fault_count: int, write_count: int) -> dict[st
     try:
         with Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("{task.fields[writes]} writes"), console=SCREEN,
+            TimeElapsedColumn(), TextColumn("ends in"), TimeRemainingColumn(),
+            TextColumn("{task.fields[writes]} writes"), console=SCREEN,
         ) as progress:  # fmt: skip
             bar = progress.add_task(name, total=fault_count, writes=0)
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.faults.counters import WRONGS
 from tests.faults.frames import TEXT, Frame, in_pieces, take_frames
 from tests.faults.matrix import FAULTS, faults_for
-from tests.faults.soak import too_little
+from tests.faults.soak import report, too_little
 
 ENOUGH: dict[str, Any] = {
     "faults": 1_000, "changes_written": 20_000, "writer_overlaps_per_s": 1.0,
@@ -43,6 +44,14 @@ def test_pieces_are_one_message(payload: bytes) -> None:
 def test_a_run_that_saw_too_little_does_not_count(name: str) -> None:
     assert too_little(ENOUGH) == []
     assert len(too_little({**ENOUGH, name: ENOUGH[name] * 0.9})) == 1
+
+
+@pytest.mark.parametrize("wrong", [None, *WRONGS])
+def test_a_run_ends_with_zero_only_if_it_counts_and_found_nothing(wrong: str | None) -> None:
+    seen = {name: int(name == wrong) for name in WRONGS}
+    run = {**ENOUGH, "changes_seen": 1, "judgements": 1, **seen, "details": []}
+    assert report({"polling": run}) == (0 if wrong is None else 1)
+    assert report({"polling": {**run, "faults": 1}}) == 1
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any
+from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from portal_sdk import Portal, PortalConfig
 from tests.faults.proxy import FaultProxy
 from tests.faults.scenario import note, portal_of
+from tests.faults.stack_process import stack_process
 from tests.faults.witness import cached_rows
 from tests.faults.world import ShortTokens, tokens_of
+from tests.integration.portal_sdk.conftest import Account, make_account
 from tests.support.waiting import eventually
 
 PORTALS = int(os.environ.get("PORTAL_STORM", "300"))
@@ -21,12 +24,27 @@ CUSTOMERS = 10
 HOUR_S = 3600
 
 
+@pytest.fixture
+async def customers() -> AsyncIterator[list[Account]]:
+    """The customers of a stack of its own."""
+    async with stack_process() as stack:
+        database = await asyncpg.connect(stack.database_url)
+        yield [await make_account(stack, database) for _ in range(CUSTOMERS)]
+        await database.close()
+
+
+@pytest.fixture
+async def proxy(customers: list[Account]) -> AsyncIterator[FaultProxy]:
+    """A bad network in front of it."""
+    async with FaultProxy(customers[0].stack.api_url) as made:
+        yield made
+
+
 @pytest.mark.soak
 async def test_hundreds_of_portals_come_back_at_once(
-    customer: Any, new_customer: Any, proxy: FaultProxy
+    customers: list[Account], proxy: FaultProxy
 ) -> None:
     """No answer is a 5xx, nobody is stuck, and everybody has what was written meanwhile."""
-    customers = [customer, *[await new_customer() for _ in range(CUSTOMERS - 1)]]
     config = PortalConfig()
     tokens = [ShortTokens(each, HOUR_S) for each in customers]
     portals: list[Portal] = []
