@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
@@ -115,6 +116,18 @@ def check_api_key(key: str) -> str:
     if key.startswith("sb_secret_") or _role_of(key) == "service_role":
         raise ConfigurationError(f"A secret key must never be in a customer's app; {advice}")
     return key
+
+
+def check_kinds(store: object, config: object) -> None:
+    """Refuse what a caller without types may pass for them.
+
+    Raises:
+        ConfigurationError: One is of another kind.
+    """
+    if config is not None and not isinstance(config, PortalConfig):
+        raise ConfigurationError("config must be a PortalConfig(...)")
+    if store is not None and not isinstance(store, (str, Path)):
+        raise ConfigurationError("store must be the path of a file, or None")
 
 
 def _role_of(key: str) -> object:

@@ -28,7 +28,7 @@ from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.tokens import Auth
 from portal_sdk._runtime.transport import Transport
 from portal_sdk._store import MemoryStore, SqliteStore, Store
-from portal_sdk.config import PortalConfig, check_api_key, parse_project_url
+from portal_sdk.config import PortalConfig, check_api_key, check_kinds, parse_project_url
 from portal_sdk.errors import (
     ConfigurationError,
     PortalClosedError,
@@ -84,10 +84,7 @@ class Portal:
     ) -> None:
         if not callable(getattr(auth, "token_source", None)):
             raise ConfigurationError("auth must be PasswordAuth(...) or TokenAuth(...)")
-        if config is not None and not isinstance(config, PortalConfig):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
-            raise ConfigurationError("config must be a PortalConfig(...)")
-        if store is not None and not isinstance(store, (str, Path)):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
-            raise ConfigurationError("store must be the path of a file, or None")
+        check_kinds(store, config)
         self._url = parse_project_url(url)
         self._key = check_api_key(key)
         self._auth = auth
@@ -117,6 +114,9 @@ class Portal:
         self._driver: Driver | None = None
         self._driver_task: asyncio.Task[None] | None = None
         self._status = SyncStatus(SyncState.CONNECTING, since=datetime.now(UTC))
+
+    def __repr__(self) -> str:
+        return f"<Portal {self._url} {self._status.state}>"
 
     # Life.
 

@@ -64,6 +64,9 @@ class LiveTable(Generic[RecordT]):
         """Name of the table in the database."""
         return self._name
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name}: {len(self)} rows>"
+
     def __getitem__(self, row_id: str | UUID) -> RecordT:
         key = str(row_id)
         return self._to_record(key, self._rows()[key])

@@ -261,6 +261,16 @@ async def test_a_column_that_does_not_exist_is_refused_and_a_new_one_is_not() ->
         assert portal.invoices.where(anything=1) == []  # no row shows what columns there are
 
 
+async def test_what_a_portal_prints_names_no_data() -> None:
+    project = FakeProject()
+    jo = project.add_customer(name="Jo")
+    project.insert(jo, "jobs", title="Boiler")
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        assert repr(portal.jobs) == "<Jobs jobs: 1 rows>"
+        assert repr(portal).endswith(" live>")
+
+
 async def test_a_room_that_was_never_entered_says_how() -> None:
     project = FakeProject()
     async with project.portal(project.add_customer()) as portal:
