@@ -83,11 +83,6 @@ class User:
         """What only administrators change."""
         return dict(self.row["raw_app_meta_data"] or {})
 
-    @property
-    def identity_providers(self) -> list[str]:
-        """Names of the providers the user has an identity of."""
-        return [identity["provider"] for identity in self.row["identities"]]
-
     def is_banned(self, now: datetime) -> bool:
         """Tell whether the user may neither sign in nor refresh."""
         until = self.row["banned_until"]

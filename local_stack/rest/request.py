@@ -67,11 +67,6 @@ class ApiRequest:
     by_profile: bool
 
     @property
-    def is_read_only(self) -> bool:
-        """Whether the method must not change anything (GET and HEAD)."""
-        return self.method in ("GET", "HEAD")
-
-    @property
     def window(self) -> Window:
         """Rows asked for at the top level."""
         return self.query.windows.get((), Window())
