@@ -226,3 +226,23 @@ async def test_what_cannot_be_followed_is_refused(database: Database) -> None:
             assert found.value.sqlstate == "42501", who
     finally:
         await db.close()
+
+
+async def test_an_entry_that_came_along_with_a_restore_is_never_news(database: Database) -> None:
+    """Its transaction number is another cluster's, and this one's numbers grow past it."""
+    db = await asyncpg.connect(database.url)
+    try:
+        start = await since(db, None)
+        await db.execute(
+            "insert into activity_log (table_name, row_id, op, actor_kind, xid, home) values "
+            "('jobs', $1, 'insert', 'system', (pg_current_xact_id()::text::bigint + 2)::text::xid8,"
+            " gen_random_uuid())",
+            JOBS[0],
+        )
+        for title in "abc":
+            await db.execute("update jobs set title = $2 where id = $1", JOBS[1], title)
+        entries = (await since(db, start["cursor"]))["entries"]
+        assert [entry["new"]["title"] for entry in entries] == ["a", "b", "c"]
+        assert not {"xid", "home"} & set(entries[0])
+    finally:
+        await db.close()

@@ -28,27 +28,33 @@ BIN = wheel_install("18") / "bin"
 
 @dataclass
 class Reader:
-    """Where a portal stands, and what it is answered."""
+    """Where a portal and a member of staff stand, and what they are answered."""
 
     epoch: str
     n: int
+    cursor: str = ""
 
     async def pull(self, db: Connection) -> dict[str, Any]:
         """Pull as the customer."""
         sql = "select portal_pull($1, $2, $3)"
         return await ask(db, sql, SCOPE, self.epoch, str(self.n))
 
+    async def follow(self, db: Connection) -> dict[str, Any]:
+        """Follow the log as staff, from the cursor."""
+        return await ask(db, "select activity_since($1)", self.cursor, who="agent")
 
-async def ask(db: Connection, sql: str, *values: Any) -> dict[str, Any]:
+
+async def ask(db: Connection, sql: str, *values: Any, who: str = "customer_a") -> dict[str, Any]:
     async with db.transaction():
-        await acting_as(db, "customer_a")
+        await acting_as(db, who)
         answer: dict[str, Any] = json.loads(await db.fetchval(sql, *values))
     return answer
 
 
 async def read_head(db: Connection) -> Reader:
     head = await ask(db, "select portal_head($1)", SCOPE)
-    return Reader(head["epoch"], head["n"])
+    log = await ask(db, "select activity_since()", who="agent")
+    return Reader(head["epoch"], head["n"], log["cursor"])
 
 
 async def write(db: Connection, phone: str) -> None:
@@ -73,8 +79,14 @@ async def check_the_lost_future_is_noticed(url: str, reader: Reader) -> None:
         assert (answer["must_resync"], answer["reason"]) == (True, "epoch")
         early = await read_head(db)
         assert (early.epoch, early.n) == (answer["epoch"], reader.n - 1)
+        log = await reader.follow(db)
+        assert (log["reset"], log["entries"]) == ("epoch", [])
         for phone in ("another", "history"):
             await write(db, phone)
+        assert (await reader.follow(db))["reset"] == "epoch"
+        log = await early.follow(db)
+        assert log["reset"] is None
+        assert [entry["new"]["phone"] for entry in log["entries"]] == ["another", "history"]
         answer = await reader.pull(db)
         assert (answer["must_resync"], answer["reason"]) == (True, "epoch")
         # Who took its snapshot before the first write goes on without another one.
