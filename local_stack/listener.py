@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MAX_FRAME_BYTES = 5_000_000
 GRACE_S = 1
+# Longer than clients keep a connection that waits (the SDK 60 s): who closes first can be met by a
+# request that is on its way, and such a POST must not be sent again by itself.
+KEEP_ALIVE_S = 75
 BACKLOG = 2_048
 START_TIMEOUT_S = 10
 
@@ -92,6 +95,7 @@ class Listener:
                 access_log=False,
                 server_header=False,
                 backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
             )
         )

@@ -75,7 +75,7 @@ async def test_hundreds_of_portals_come_back_at_once(
             "last_s": round(took_s[-1], 2),
             "5xx": proxy.server_errors - errors_before,
         }
-        note("F14: reconnect storm", figures)
+        note(f"F14: reconnect storm of {PORTALS}", figures)
         assert figures["5xx"] == 0, figures
         for place, each in enumerate(customers):
             rows = len(cached_rows(portals[place]))
