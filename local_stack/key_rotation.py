@@ -29,6 +29,8 @@ _log = logging.getLogger("local_stack.keys")
 
 KEYS_LOCK = "keys.lock"
 FOLLOW_PAUSE_S = 0.5
+FileVersion = tuple[int, int]
+"""Inode and time of change."""
 POLL_S = 0.05
 
 
@@ -135,17 +137,17 @@ def _published(host: str, port: int) -> Any:
         connection.close()
 
 
-async def follow(file: Path, keys: ProjectKeys) -> None:
+async def follow(file: Path, keys: ProjectKeys, seen: FileVersion | None) -> None:
     """Take over what others write into the key file, until cancelled.
 
     Args:
         file: Of the running stack's folder.
         keys: What its servers use. A file that cannot be used is logged, and changes nothing.
+        seen: `file_version` of the file just before `keys` were read from it.
     """
-    seen: tuple[int, int] | None = None  # the file may have changed since `keys` were read
     while True:
         await asyncio.sleep(FOLLOW_PAUSE_S)
-        version = _version(file)
+        version = file_version(file)
         if version == seen:
             continue
         seen = version
@@ -162,7 +164,8 @@ def _signer(keys: ProjectKeys) -> str:
     return "the legacy secret" if keys.current is None else keys.current.kid
 
 
-def _version(file: Path) -> tuple[int, int] | None:
+def file_version(file: Path) -> FileVersion | None:
+    """Return what changes when the file is replaced; None if there is none."""
     try:
         status = file.stat()
     except OSError:

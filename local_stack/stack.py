@@ -30,7 +30,7 @@ from local_stack.folder import (
     write_state,
 )
 from local_stack.journal import logging_to
-from local_stack.key_rotation import follow
+from local_stack.key_rotation import file_version, follow
 from local_stack.keys import ProjectKeys
 from local_stack.listener import Listener, bind_port
 from local_stack.ports import reachable_host
@@ -42,6 +42,8 @@ from local_stack.watch import Watch
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Callable
+
+    from local_stack.key_rotation import FileVersion
 
 _log = logging.getLogger("local_stack.stack")
 
@@ -80,6 +82,7 @@ class LocalStack:
         self._stack = contextlib.AsyncExitStack()
         self._folder: Path | None = None
         self._keys: ProjectKeys | None = None
+        self._keys_version: FileVersion | None = None
         self._passwords: dict[str, str] = {}
         self._cluster: Cluster | None = None
         self._databases: Databases | None = None
@@ -247,6 +250,7 @@ class LocalStack:
         key_file = folder / KEYS
         if not key_file.exists():
             ProjectKeys.generate().save(key_file)
+        self._keys_version = file_version(key_file)
         self._keys = ProjectKeys.load(key_file)
 
     async def _start_postgres(self) -> None:
@@ -294,7 +298,9 @@ class LocalStack:
         watch = Watch(self.folder, _started(self._cluster), servers, listener, self._set_troubles)
         task = asyncio.create_task(self._keep_running(watch), name="stack-watch")
         self._stack.push_async_callback(_cancelled, task)
-        following = asyncio.create_task(follow(self.folder / KEYS, self.keys), name="stack-keys")
+        # Since when they were read: a rotation during the start is followed, too.
+        work = follow(self.folder / KEYS, self.keys, self._keys_version)
+        following = asyncio.create_task(work, name="stack-keys")
         self._stack.push_async_callback(_cancelled, following)
 
     async def _keep_running(self, watch: Watch) -> None:

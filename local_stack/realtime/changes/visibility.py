@@ -210,10 +210,8 @@ async def _apply_row_security(
         if _is_secured(each) and _has_key(each):
             for reader in {_reader(s) for s in each.subscriptions}:
                 rows.setdefault((reader, each.table.lookup), []).append(number)
-    if not rows:
-        return list(candidates)
     asked = sorted(rows.items(), key=lambda item: (item[0][0][0], item[0][1], item[0][0][1]))
-    answers = iter(await _ask_readers(database, candidates, asked))
+    answers = iter(await _ask_readers(database, candidates, asked) if asked else ())
     seen = {
         (number, reader) for (reader, _), numbers in asked for number in numbers if next(answers)
     }

@@ -72,20 +72,21 @@ async def test_a_rotation_while_the_stack_starts_is_followed(
 ) -> None:
     """Between the reading of the keys and the first look at the file there are seconds."""
     monkeypatch.setattr(key_rotation, "FOLLOW_PAUSE_S", 0.01)
-    ProjectKeys.generate().save(tmp_path / KEYS)
-    read_early, read_late = (ProjectKeys.load(tmp_path / KEYS) for _ in range(2))
+    file = tmp_path / KEYS
+    ProjectKeys.generate().save(file)
+    seen, read_early = key_rotation.file_version(file), ProjectKeys.load(file)
     in_use = key_rotation.rotate(tmp_path)
-    read_late.adopt(ProjectKeys.load(tmp_path / KEYS))
-    unchanged = read_late.signing_keys
+    seen_late, read_late = key_rotation.file_version(file), ProjectKeys.load(file)
+    in_memory = read_late.rotate()
     async with asyncio.TaskGroup() as group:
         following = [
-            group.create_task(key_rotation.follow(tmp_path / KEYS, keys))
-            for keys in (read_late, read_early)
+            group.create_task(key_rotation.follow(file, read_late, seen_late)),
+            group.create_task(key_rotation.follow(file, read_early, seen)),
         ]
         await eventually(lambda: read_early.current == in_use)
         for task in following:
             task.cancel()
-    assert read_late.signing_keys is unchanged, "what was verified with them is still good"
+    assert read_late.current == in_memory, "an unchanged file takes nothing back"
     assert caplog.text.count("were changed") == 1
 
 

@@ -42,5 +42,9 @@ async def test_a_row_whose_key_is_not_published_is_shown_to_nobody(project: Proj
     await project.db.execute("alter publication supabase_realtime add table partial (n), whole")
     client = await project.listening({"event": "*", "schema": "public"}, token=project.token())
     await project.db.execute("insert into partial values (1, 1)")
+    # Alone first, and then in one batch with a row that is told.
+    await project.fence(client)
+    await project.db.execute("insert into partial values (2, 2); insert into whole values (1, 1)")
+    assert (await client.change())["data"]["record"] == {"k": 1, "n": 1}
     await project.db.execute("insert into whole values (2, 2)")
     assert (await client.change())["data"]["record"] == {"k": 2, "n": 2}
