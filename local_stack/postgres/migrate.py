@@ -32,6 +32,8 @@ _log = logging.getLogger("local_stack.postgres")
 LOCK_KEY = 0x706F_7274_616C  # "portal": one number for everyone who migrates
 LOCK_TIMEOUT_S = 60
 _NAME = re.compile(r"^(?P<version>\d{14})_(?P<name>[A-Za-z0-9_\-]+)\.sql$")
+# What is deferred comes first: the change feed keeps count of it in a setting.
+_SETTLE = "set constraints all immediate; reset all"
 _HISTORY = """
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (
@@ -209,7 +211,7 @@ async def apply_seed(dsn: str, file: Path, *, on_load: Callable[[], None] = lamb
         try:
             async with connection.transaction():
                 await connection.execute(text)
-                await connection.execute("reset all")
+                await connection.execute(_SETTLE)
                 await connection.execute(
                     "insert into supabase_migrations.seed_files (path, hash) values ($1, $2)",
                     key,
@@ -256,7 +258,7 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migr
     try:
         async with connection.transaction():
             await connection.execute(migration.sql)
-            await connection.execute("reset all")
+            await connection.execute(_SETTLE)
             await connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, name, statements) "
                 "values ($1, $2, $3)",

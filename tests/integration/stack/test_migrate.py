@@ -126,3 +126,25 @@ async def test_the_seed_is_loaded_once(bare_database: Database, tmp_path: Path) 
     assert await apply_seed(bare_database.url, seed) is True
     assert await apply_seed(bare_database.url, seed) is False
     assert await ask(bare_database, "select count(*) from one") == 1
+
+
+async def test_what_a_seed_defers_still_finds_its_settings(
+    bare_database: Database, tmp_path: Path
+) -> None:
+    """The change feed counts in a setting; without it, it would take every row alone."""
+    write(
+        tmp_path,
+        1,
+        "late",
+        """create table late (id int, found text);
+        create function note() returns trigger language plpgsql as $$ begin
+            update late set found = current_setting('my.count', true) where id = new.id;
+            return null;
+        end $$;
+        create constraint trigger note after insert on late deferrable initially deferred
+        for each row execute function note();""",
+    )
+    await apply_migrations(bare_database.url, tmp_path)
+    (tmp_path / "seed.sql").write_text("set my.count = '7'; insert into late values (1);")
+    await apply_seed(bare_database.url, tmp_path / "seed.sql")
+    assert await ask(bare_database, "select found from late") == "7"
