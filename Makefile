@@ -25,7 +25,7 @@ interop: setup ## install the JavaScript clients that the interop tests run
 	@"$(RUN)/python" tools/install_interop.py
 
 test: setup lint types interop ## everything CI runs: linters, types, all tests
-	@"$(RUN)/python" -m pytest -n 3 --dist loadfile  # a third one works while the others wait
+	@"$(RUN)/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder  # a third one works while the others wait
 
 unit: setup ## only the tests that need no server
 	@"$(RUN)/python" -m pytest tests/unit

@@ -27,6 +27,31 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files that take longest, so that no worker is left alone with one of them at the end.
+LONG_FILES = (
+    "e2e/test_demo.py",
+    "integration/portal_sdk/test_writes_under_faults.py",
+    "integration/service/test_import_command.py",
+    "integration/stack/test_portalctl_up.py",
+    "faults/test_fault_matrix.py",
+    "database/test_plans.py",
+    "spec/portal_sdk/test_many_histories.py",
+    "integration/portalctl/test_rls_commands.py",
+    "integration/portalctl/test_db_commands.py",
+    "integration/stack/test_databases.py",
+    "feed/test_continuity.py",
+    "feed/test_bulk.py",
+    "integration/stack/test_survival.py",
+    "policies/mutation/test_mutation.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; `--no-loadscope-reorder` keeps this order."""
+    rank = {Path(__file__).parent / name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONG_FILES)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_process_left() -> Iterator[None]:
     """Fail the run if a child process outlives the fixtures that started it."""

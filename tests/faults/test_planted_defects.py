@@ -149,7 +149,6 @@ async def numbers_taken_early(customer: Any) -> AsyncIterator[None]:
     await database.execute("drop function private.draw_early cascade")
 
 
-@pytest.mark.xfail(reason="seldom loses a row for good in 500 writes; tests/feed finds it at once")
 @pytest.mark.soak
 async def test_a_cursor_over_numbers_taken_at_write_is_noticed(
     customer: Any, new_customer: Any, tmp_path: Path, numbers_taken_early: None,

@@ -89,8 +89,8 @@ NUMBERS_DRAWN_EARLY = """
         change private.sync_pending;
         head public.sync_scopes;
     begin
-        -- What a transaction does between its write and its end.
-        perform pg_sleep(random() * 0.05);
+        -- What some transactions do between their write and their end, while others overtake them.
+        perform pg_sleep(case when random() < 0.2 then 0.1 else 0 end);
         for change in
             delete from private.sync_pending as p where p.txid = pg_current_xact_id() returning p.*
         loop
