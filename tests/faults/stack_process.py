@@ -6,20 +6,13 @@ system call; what is measured then is that.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import signal
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from local_stack.keys import ProjectKeys
-
-ROOT = Path(__file__).parents[2]
-START_S = 90
+from tests.faults.programs import open_folder, running_module
 
 
 @dataclass(frozen=True)
@@ -34,29 +27,10 @@ class StackProcess:
 @contextlib.asynccontextmanager
 async def stack_process() -> AsyncIterator[StackProcess]:
     """Run `portalctl up` on a folder that is gone afterwards."""
-    with _open_folder() as folder:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "portalctl", "up", "--data", str(folder / "stack"), "--json",
-            "--port", "0", "--db-port", "0", "--log-level", "warning",
-            cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert process.stdout is not None
-            async with asyncio.timeout(START_S):
-                facts = json.loads(await process.stdout.readline())
+    with open_folder() as folder:
+        options = ("--json", "--port", "0", "--db-port", "0", "--log-level", "warning")
+        up = ("portalctl", "up", "--data", str(folder / "stack"), *options)
+        async with running_module(*up, is_quiet=True) as (_process, line):
+            facts = json.loads(line)
             keys = ProjectKeys.load(folder / "stack" / "keys.json")
             yield StackProcess(facts["api_url"], facts["env"]["SUPABASE_DB_URL"], keys)
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGINT)
-            await process.wait()
-            process._transport.close()  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
-def _open_folder() -> Iterator[Path]:
-    """Make a folder that the account of PostgreSQL may enter, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="portal-faults-") as made:
-        path = Path(made)
-        path.chmod(0o711)
-        yield path

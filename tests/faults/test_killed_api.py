@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,44 +16,28 @@ import pytest
 from crm_service.settings import Settings
 from local_stack.ports import free_port
 from portal_sdk import PasswordAuth, Portal
+from tests.faults.programs import open_folder, running_module
 from tests.faults.world import CONFIG
 from tests.support.crm import running_app
 from tests.support.personas import AGENT, PASSWORD
 from tests.support.waiting import eventually
 
 PROGRAM = "tests.faults.killable_stack"
-ROOT = Path(__file__).parents[2]
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
 LOGIN = PasswordAuth("customer001@example.com", "portal-demo")
-START_S = 90
 
 
 @contextlib.asynccontextmanager
 async def running(folder: Path, port: int, moment: str) -> AsyncIterator[tuple[Any, list[str]]]:
     """Run the stack as a program; give its process, and its URL, database URL and key."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", PROGRAM, str(folder), str(port), moment,
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(START_S):
-            line = await process.stdout.readline()
-        yield process, line.decode().split()
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGINT)
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]
+    async with running_module(PROGRAM, str(folder), str(port), moment) as (process, line):
+        yield process, line.split()
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that the account of PostgreSQL may enter, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="portal-faults-") as made:
-        path = Path(made)
-        path.chmod(0o711)
-        yield path
+    with open_folder() as made:
+        yield made
 
 
 @pytest.mark.soak

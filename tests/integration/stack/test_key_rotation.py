@@ -33,9 +33,16 @@ async def _reads_with(http: httpx.AsyncClient, token: str) -> int:
     return (await http.get("/rest/v1/customers?select=id", headers=headers)).status_code
 
 
-async def test_a_running_stack_follows_a_rotation(seeded_dir: Path) -> None:
+async def test_a_running_stack_follows_a_rotation(
+    seeded_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The new key signs, the old token stays good, until its key is revoked."""
+    monkeypatch.setattr(key_rotation, "FOLLOW_PAUSE_S", 0.05)
     async with LocalStack(StackConfig(data_dir=seeded_dir)) as stack:
+        unsaved = stack.keys.rotate()
+        await asyncio.sleep(0.3)  # it looks several times at a file that nobody has changed
+        assert stack.keys.current == unsaved
+        stack.keys.adopt(ProjectKeys.load(seeded_dir / KEYS))
         headers = {"apikey": stack.keys.publishable}
         async with httpx.AsyncClient(base_url=stack.api_url, headers=headers) as http:
             before = await _sign_in(http)

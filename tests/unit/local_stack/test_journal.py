@@ -66,6 +66,21 @@ def test_failures_are_logged_without_values(tmp_path: Path, form: str) -> None:
         assert part in text
 
 
+@pytest.mark.parametrize("error", [ConnectionRefusedError(111, "refused"), StackError("broken")])
+def test_a_database_that_is_not_there_has_no_place_in_the_code(
+    tmp_path: Path, error: Exception
+) -> None:
+    """What waits for it says so again and again; any other failure is told with its place."""
+    with logging_to(tmp_path / "log", "info"):
+        try:
+            raise error
+        except (OSError, StackError):
+            logging.getLogger("local_stack.x").warning("no connection", exc_info=True)
+    text = (tmp_path / "log").read_text()
+    assert type(error).__name__ in text
+    assert ("File " in text) is isinstance(error, StackError)
+
+
 def test_json_lines_have_the_documented_fields(tmp_path: Path) -> None:
     """One object per line, whatever the message contains."""
     file = tmp_path / "stack.log"
