@@ -5,6 +5,7 @@ used: whatever a request carries, its caller gave it.
 """
 
 import asyncio
+import re
 import ssl
 from collections import deque
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from crm_service.http_connection import (
     WireError,
 )
 
+# RFC 9112, 3.2: no spaces, no line breaks; what else is not allowed, the server refuses.
+_TARGET = re.compile(r"[!-~]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -48,7 +51,7 @@ class Wire(Protocol):
             ConnectError: No connection could be made; nothing was sent.
             BrokenError: What was sent may have taken effect.
             TimeoutError: What was sent, if anything, may have taken effect.
-            ValueError: A header would break out of its line; nothing was sent.
+            ValueError: Target or a header would break out of its line; nothing was sent.
 
         Cancellation:
             Ends the wait; what was sent may have taken effect.
@@ -151,8 +154,10 @@ def render_head(
     """Return request line and headers.
 
     Raises:
-        ValueError: A header would break out of its line.
+        ValueError: The target or a header would break out of its line.
     """
+    if not _TARGET.fullmatch(target):
+        raise ValueError("the target is not percent-encoded")
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise ValueError("a header contains a line break")

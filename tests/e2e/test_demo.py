@@ -38,7 +38,7 @@ def test_a_whole_day_arrives_complete_once_in_order_and_at_nobody_else(tmp_path)
     assert "replaying the day" in result.stderr
 
 
-@pytest.mark.soak  # a second whole demo: `make soak` has the time
+@pytest.mark.slow
 async def test_a_change_that_is_dropped_or_repeated_fails_the_demo(monkeypatch):
     """The judge is wired to what really happens: break the delivery, and the demo says so."""
     delivered = WatchedPortal._on_change

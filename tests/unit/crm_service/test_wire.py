@@ -143,6 +143,15 @@ async def test_a_header_cannot_break_out_of_its_line(value):
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("target", ["/x HTTP/1.1\r\nX: y\r\n\r\n", "/x\n", "/a b", "/ü", ""])
+async def test_a_target_cannot_break_out_of_its_line(target):
+    """It stands before the version: a space ends it, too."""
+    async with wire_to() as (wire, server):
+        with pytest.raises(ValueError, match="percent-encoded"):
+            await wire.exchange("GET", target, {}, None, 1.0)
+        assert server.requests == []
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
