@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from crm_service.client import CrmClient
+from crm_service.customers.schemas import CustomerCreate
 from crm_service.errors import CrmProblemError
 from tests.integration.service.conftest import FIELD_KEY
 from tests.support.crm import assert_problem, running_app
@@ -137,8 +138,15 @@ async def test_nobody_reaches_the_values_past_the_service(stack, sign_in, agent,
 
 
 async def test_keys_are_rotated_and_their_loss_is_told(settings, sign_in, agent, acting, customer):
-    """A new key reads the old one's values until they are re-encrypted; admins do that."""
+    """A new key reads the old one's values until they are re-encrypted; admins do that.
+
+    Those of deleted customers, too, who may be restored; beyond that nothing of them is written.
+    """
     await agent.put_secret(customer.id, "gate_code", PLAIN)
+    gone = await agent.create_customer(CustomerCreate(name="Gone"))
+    await agent.put_secret(gone.id, "gate_code", PLAIN)
+    await agent.delete_customer(gone.id)
+    assert await refused(agent.put_secret(gone.id, "gate_code", "changed")) == (404, "not-found")
     assert await refused(agent.reencrypt_secrets()) == (403, "forbidden")
     for keys, status in (
         (f"{SECOND},{FIELD_KEY}", None),
@@ -159,8 +167,10 @@ async def test_keys_are_rotated_and_their_loss_is_told(settings, sign_in, agent,
             done = await admin.reencrypt_secrets()
             assert (done.key_id, done.more) == ("k2", False)
             assert (done.renewed > 0) == (keys != SECOND)
+    for one in (customer, gone):
+        (listed,) = await agent.list_secrets(one.id)
+        assert (listed.key_id, listed.version) == ("k2", 2)
     (listed,) = await agent.list_secrets(customer.id)
-    assert (listed.key_id, listed.version) == ("k2", 2)
     async with running_app(with_keys(settings, None)) as (_, http):
         staff = CrmClient("http://crm.test", sign_in(AGENT), http=http)
         call = staff.put_secret(customer.id, "gate_code", "x")
