@@ -196,6 +196,10 @@ async def test_moving_takes_notes_and_items_along(db: asyncpg.Connection) -> Non
             f"select distinct customer_id from {table} where {column} = $1", row
         )
         assert [str(r["customer_id"]) for r in owners] == [A]
+    await as_(db, "admin", "select soft_delete('customers', $1)", A)
+    for table, row in (("jobs", job), ("invoices", invoice)):
+        with pytest.raises(asyncpg.ForeignKeyViolationError, match="no such customer"):
+            await as_(db, "agent", move, table, row, A)
 
 
 async def test_nobody_writes_in_somebody_elses_name(db: asyncpg.Connection) -> None:
