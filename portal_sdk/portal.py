@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from portal_sdk._arguments import check_api_key, check_kinds, parse_project_url
 from portal_sdk._core.effects import PublishChanges
 from portal_sdk._core.events import CloseAsked, PauseAsked, ResumeAsked, Started
 from portal_sdk._core.overlay import Overlay, Shift
@@ -27,8 +28,9 @@ from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.tokens import Auth
 from portal_sdk._runtime.transport import Transport
+from portal_sdk._status import outlived, status_of
 from portal_sdk._store import MemoryStore, SqliteStore, Store
-from portal_sdk.config import PortalConfig, check_api_key, check_kinds, parse_project_url
+from portal_sdk.config import PortalConfig
 from portal_sdk.errors import (
     ConfigurationError,
     PortalClosedError,
@@ -116,7 +118,7 @@ class Portal:
         self._status = SyncStatus(SyncState.CONNECTING, since=datetime.now(UTC))
 
     def __repr__(self) -> str:
-        return f"<Portal {self._url} {self._status.state}>"
+        return f"<Portal {self._url} {self.status.state}>"
 
     # Life.
 
@@ -158,7 +160,7 @@ class Portal:
         driver, task = self._driver, self._driver_task
         if driver is None or task is None:
             return
-        driver.post(CloseAsked())
+        driver.handle_now(CloseAsked())
         await asyncio.wait([task])
         for callback_task in list(self._callback_tasks):
             callback_task.cancel()
@@ -194,12 +196,15 @@ class Portal:
             ) from status.last_error
 
     def pause(self) -> None:
-        """Close the connection because the app is in the background; rows stay readable."""
-        self._post(PauseAsked())
+        """Close the connection because the app is in the background; rows stay readable.
+
+        The portal is ``offline`` when this returns.
+        """
+        self._ask(PauseAsked())
 
     def resume(self) -> None:
         """Connect again after ``pause``, or try once more after ``needs_auth``."""
-        self._post(ResumeAsked())
+        self._ask(ResumeAsked())
 
     # Reading.
 
@@ -217,8 +222,12 @@ class Portal:
 
     @property
     def status(self) -> SyncStatus:
-        """How fresh the rows are, at this moment."""
-        return self._status
+        """How fresh the rows are, at this moment: also right after the event loop was blocked."""
+        status = self._status
+        if status.state is SyncState.LIVE and self._driver is not None:
+            overdue_s = self._driver.overdue_s()
+            return status if overdue_s is None else outlived(status, overdue_s)
+        return status
 
     @property
     def metrics(self) -> PortalMetrics:
@@ -300,8 +309,7 @@ class Portal:
     def progressed(self) -> None:
         """Recompute the status after an event."""
         core, old = self._core, self._status
-        state = core.state
-        replica = core.replica
+        state, replica = core.state, core.replica
         if replica is not self._loaded or replica.load_count != self._load_count:
             self._loaded, self._load_count = replica, replica.load_count
             for table in self._tables.values():
@@ -309,14 +317,10 @@ class Portal:
         self._rooms.steer(core.token, is_resting=core.connection.state in RESTING)
         is_live = state is SyncState.LIVE
         self._desk.steer(has_become_live=is_live and old.state is not SyncState.LIVE)
-        new = SyncStatus(
-            state=state,
-            since=old.since if state == old.state else datetime.now(UTC),
-            fresh_as_of=_instant(core.sync.fresh_as_of),
-            last_error=core.last_error or (self._driver.store_error if self._driver else None),
-            doorbell=core.doorbell,
+        new = status_of(
+            core, old, store_error=self._driver.store_error if self._driver else None,
             pending_writes=self._desk.runner.machine.pending_count,
-        )
+        )  # fmt: skip
         if new == old:
             return
         self._status = new
@@ -361,10 +365,10 @@ class Portal:
             raise status.last_error.with_traceback(None)
         return status.state is SyncState.LIVE
 
-    def _post(self, event: PauseAsked | ResumeAsked) -> None:
+    def _ask(self, event: PauseAsked | ResumeAsked) -> None:
         if self._driver is None or self._status.state is SyncState.CLOSED:
             raise PortalClosedError("The portal is closed, or was never entered")
-        self._driver.post(event)
+        self._driver.handle_now(event)
 
     def _create_http(self) -> HttpApi:
         timeout_s = self._config.request_timeout_s
@@ -394,7 +398,3 @@ class Portal:
 
     def _record(self, table: str, row_id: str) -> Any:
         return self._tables[table].get(row_id)
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

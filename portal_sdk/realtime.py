@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
+from portal_sdk._arguments import check_api_key, parse_project_url
 from portal_sdk._core.presence import Member, PresenceChange
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.token_keeper import TokenKeeper
 from portal_sdk._runtime.tokens import Auth
-from portal_sdk.config import PortalConfig, check_api_key, parse_project_url
+from portal_sdk.config import PortalConfig
 from portal_sdk.errors import (
     ConfigurationError,
     ProtocolError,

@@ -136,6 +136,11 @@ class ConnectionMachine:
 
     # Public.
 
+    @property
+    def verified_until(self) -> float | None:
+        """When what the database answered last is too old to be live (CONN-10), or None."""
+        return self._deadlines.get("unverified")
+
     def handle(self, event: ConnectionEvent, now: float) -> list[ConnectionEffect]:
         """Take a fact in at time ``now`` (seconds, monotonic); return the orders."""
         if self._is_outdated(event):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -20,10 +19,10 @@ from portal_sdk._core import events as ev
 from portal_sdk._core.session import PortalCore
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.rest import DatabaseApi
-from portal_sdk._runtime.threads import run_in_thread
+from portal_sdk._runtime.store_keeper import StoreKeeper
 from portal_sdk._runtime.tokens import TokenSource
 from portal_sdk._runtime.transport import DoorbellLink, Transport
-from portal_sdk._store import MemoryStore, SqliteStore, Store, StoredRows
+from portal_sdk._store import Store
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import (
     AuthError,
@@ -36,9 +35,8 @@ from portal_sdk.errors import (
 
 logger = logging.getLogger("portal_sdk")
 CLOCK_JUMP_S = 5.0
-SALT_BYTES = 16
-STORE_RETRY_S = 5.0
-"""A store that failed is rewritten as a whole: not more often than this."""
+CLOCK_LOOK_S = 3.0
+"""After a sleep of the machine this much of being awake passes at most before it is noticed."""
 
 
 class Observer(Protocol):
@@ -52,42 +50,39 @@ class Observer(Protocol):
 
 
 class Driver:
-    """Runs one PortalCore until it is closed.
-
-    Attributes:
-        store_error: Why rows are not kept on disk, or None.
-    """
+    """Runs one PortalCore until it is closed."""
 
     def __init__(
         self, core: PortalCore, config: PortalConfig, *, project: str, http: HttpApi,
         tokens: TokenSource, transport: Transport, store: Store, observer: Observer,
     ) -> None:  # fmt: skip
-        self.store_error: StoreError | None = None
         self._core = core
         self._config = config
-        self._project = project
         self._http = http
         self._database = DatabaseApi(http)
         self._tokens = tokens
         self._transport = transport
-        self._store = store
+        self._rows = StoreKeeper(
+            store, project, tokens, post=self.post, start=self._start,
+            everything=lambda: core.sync.snapshot_commit(),  # noqa: PLW0108 - sync is replaced
+        )  # fmt: skip
         self._observer = observer
         self._inbox: deque[ev.Event] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._links: dict[int, DoorbellLink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._token_task: asyncio.Task[None] | None = None
-        self._must_rewrite_store = False
-        self._store_retry_at = 0.0
         self._is_closing = False
-        self._clock_offset_s = 0.0
+        self._is_performing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clock_offset_s: float | None = None
         self._performers: dict[type, Callable[[Any], None]] = {
             do.FetchToken: self._fetch_token,
             do.PushToken: self._push_token,
-            do.OpenStore: self._open_store,
-            do.RecallRows: self._recall_rows,
-            do.CommitRows: self._commit_rows,
-            do.PurgeStore: self._purge_store,
+            do.OpenStore: self._rows.open,
+            do.RecallRows: self._rows.recall,
+            do.CommitRows: self._rows.commit,
+            do.PurgeStore: self._rows.purge,
             do.ResolveScope: self._resolve_scope,
             do.OpenDoorbell: self._open_doorbell,
             do.CloseDoorbell: self._close_doorbell,
@@ -98,26 +93,54 @@ class Driver:
             do.PublishChanges: observer.changes_applied,
         }
 
+    @property
+    def store_error(self) -> StoreError | None:
+        """Why rows are not kept on disk, or None."""
+        return self._rows.error
+
     def post(self, event: ev.Event) -> None:
         """Put a fact into the inbox; never waits."""
         self._inbox.append(event)
         _wake(self._waiter)
 
+    def handle_now(self, event: ev.Event) -> None:
+        """Handle what is in the inbox and then this event, before returning.
+
+        For what the application asks: when ``pause()`` has returned, nothing may call itself live.
+        Within an order that is being carried out the event waits in the inbox.
+        """
+        self.post(event)
+        while self._inbox and not (self._is_performing or self._is_closing):
+            self._handle(self._inbox.popleft())
+
     async def run(self) -> None:
         """Own the core until CloseAsked was handled."""
-        loop = asyncio.get_running_loop()
-        self._clock_offset_s = time.time() - loop.time()
+        self._loop = loop = asyncio.get_running_loop()
         while not self._is_closing:
             deadline = self._core.next_deadline()
             now = loop.time()
+            self._note_clock(now)
             if deadline is not None and deadline <= now:
                 self._perform(self._core.handle_timer(now))
                 continue
             event = await self._next_event(deadline)
             self._note_clock(loop.time())
             if event is not None:
-                self._perform(self._core.handle(event, loop.time()))
-                self._is_closing = isinstance(event, ev.CloseAsked)
+                self._handle(event)
+
+    def overdue_s(self) -> float | None:
+        """Return how long ago the proof of being live ran out unnoticed, in seconds, or None.
+
+        An application that blocks its event loop, and a machine that slept, stop the driver too;
+        whoever reads the status then must not be told what was true before. Safe in any thread.
+        """
+        if self._loop is None:
+            return None
+        now = self._loop.time()
+        if self._has_clock_jumped(now):
+            return 0.0
+        until = self._core.connection.verified_until
+        return now - until if until is not None and until <= now else None
 
     async def release(self) -> None:
         """End every task, socket and file; bounded by ``close_timeout_s``."""
@@ -134,7 +157,7 @@ class Driver:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-        self._store.close()
+        self._rows.close()
         await self._http.close()
 
     # The loop.
@@ -143,7 +166,10 @@ class Driver:
         if not self._inbox:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
-            timer = None if deadline is None else loop.call_at(deadline, _wake, self._waiter)
+            timer = None
+            if deadline is not None:  # CONN-11: a sleep must not hide behind a far deadline
+                at = min(deadline, loop.time() + CLOCK_LOOK_S)
+                timer = loop.call_at(at, _wake, self._waiter)
             try:
                 await self._waiter
             finally:
@@ -154,15 +180,27 @@ class Driver:
 
     def _note_clock(self, now: float) -> None:
         """CONN-11: the two clocks drift apart when the machine sleeps."""
-        offset_s = time.time() - now
-        if abs(offset_s - self._clock_offset_s) > CLOCK_JUMP_S:
-            self.post(ev.ClockJumped())
-        self._clock_offset_s = offset_s
+        has_jumped = self._has_clock_jumped(now)
+        self._clock_offset_s = time.time() - now
+        if has_jumped:
+            self._handle(ev.ClockJumped())
+
+    def _has_clock_jumped(self, now: float) -> bool:
+        known_s = self._clock_offset_s
+        return known_s is not None and abs(time.time() - now - known_s) > CLOCK_JUMP_S
+
+    def _handle(self, event: ev.Event) -> None:
+        self._perform(self._core.handle(event, asyncio.get_running_loop().time()))
+        self._is_closing = self._is_closing or isinstance(event, ev.CloseAsked)
 
     def _perform(self, effects: list[do.Effect]) -> None:
-        for effect in effects:
-            self._performers[type(effect)](effect)
-        self._observer.progressed()
+        self._is_performing = True
+        try:
+            for effect in effects:
+                self._performers[type(effect)](effect)
+            self._observer.progressed()
+        finally:
+            self._is_performing = False
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"portal-{name}")
@@ -175,7 +213,7 @@ class Driver:
         if not task.cancelled() and (error := task.exception()):
             logger.error("Task %s failed: %r", task.get_name(), error, exc_info=error)
 
-    # Token and store.
+    # Token.
 
     def _fetch_token(self, effect: do.FetchToken) -> None:
         if self._token_task is None or self._token_task.done():
@@ -195,75 +233,6 @@ class Driver:
             self.post(ev.TokenFailed(_surprise("getting a token", error)))
         else:
             self.post(ev.TokenAcquired(issued.token, issued.user_id, issued.life_s))
-
-    def _open_store(self, effect: do.OpenStore) -> None:
-        try:
-            stored = self._store.open(self._project, effect.user_id)
-        except StoreError as error:
-            self._note_store_error(error)
-            self._store = MemoryStore()
-            stored = self._store.open(self._project, effect.user_id)
-        self.post(_store_opened(stored))
-        if isinstance(self._store, SqliteStore) and (prove := getattr(self._tokens, "prove", None)):
-            self._start(self._run_remember(prove), "remember-login")
-
-    async def _run_remember(self, prove: Callable[[bytes], bytes]) -> None:
-        """SYNC-21: let the next start without a network recognise this login."""
-        salt = os.urandom(SALT_BYTES)
-        proof = await run_in_thread(lambda: prove(salt))
-        try:
-            self._store.remember(salt, proof)
-        except StoreError as error:
-            self._note_store_error(error)
-
-    def _recall_rows(self, _effect: do.RecallRows) -> None:
-        prove = getattr(self._tokens, "prove", None)
-        if prove is not None and isinstance(self._store, SqliteStore):
-            self._start(self._run_recall(prove), "recall")
-
-    async def _run_recall(self, prove: Callable[[bytes], bytes]) -> None:
-        try:
-            salt = self._store.salt(self._project)
-            if salt is None:
-                return
-            proof = await run_in_thread(lambda: prove(salt))
-            found = self._store.recall(self._project, proof)
-        except StoreError as error:
-            self._note_store_error(error)
-            return
-        if found is not None:
-            user_id, stored = found
-            self.post(ev.RowsRecalled(user_id, _store_opened(stored)))
-
-    def _commit_rows(self, effect: do.CommitRows) -> None:
-        commit = effect.commit
-        now = asyncio.get_running_loop().time()
-        if self._must_rewrite_store and now < self._store_retry_at:
-            return
-        if self._must_rewrite_store and not commit.replace:
-            # A batch was lost: what is stored is complete up to an older cursor. Catch it up.
-            commit = self._core.sync.snapshot_commit() or commit
-        try:
-            self._store.commit(commit)
-        except StoreError as error:
-            self._must_rewrite_store = True
-            self._store_retry_at = now + STORE_RETRY_S
-            self._note_store_error(error)
-        else:
-            self._must_rewrite_store = False
-            self.store_error = None
-
-    def _purge_store(self, _effect: do.PurgeStore) -> None:
-        try:
-            self._store.purge()
-        except StoreError as error:
-            self._must_rewrite_store = True
-            self._note_store_error(error)
-
-    def _note_store_error(self, error: StoreError) -> None:
-        if self.store_error is None:
-            logger.error("Rows are kept in memory only: %s", error)
-        self.store_error = error
 
     # Doorbell.
 
@@ -361,10 +330,6 @@ class Driver:
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
-
-
-def _store_opened(stored: StoredRows) -> ev.StoreOpened:
-    return ev.StoreOpened(stored.scope, stored.epoch, stored.n, stored.tables, stored.as_of)
 
 
 def _too_late(who: str) -> RequestTimeoutError:

@@ -6,8 +6,12 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
+from typing import Any
 
+from portal_sdk._core.json_value import as_object
 from portal_sdk.errors import TokenRejectedError
+
+JWT_PARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +35,29 @@ class TokenClaims:
         return max(0.0, self.expires_at_s - wall_now_s)
 
 
+def read_payload(token: str) -> dict[str, Any] | None:
+    """Return what a JWT says, without checking its signature; None if it is no JWT."""
+    parts = token.split(".")
+    if len(parts) != JWT_PARTS:
+        return None
+    padded = parts[1] + "=" * (-len(parts[1]) % 4)
+    try:
+        return as_object(json.loads(base64.urlsafe_b64decode(padded)))
+    except (ValueError, binascii.Error):
+        return None
+
+
 def read_claims(token: str) -> TokenClaims:
-    """Return the claims of a JWT without checking its signature.
+    """Return who the token is for, and for how long.
 
     Raises:
         TokenRejectedError: Not a JWT of a signed-in user.
     """
     advice = "pass the access token of a signed-in user, not an API key"
-    try:
-        payload = token.split(".")[1]
-        padded = payload + "=" * (-len(payload) % 4)
-        claims = json.loads(base64.urlsafe_b64decode(padded))
-        user_id = claims["sub"]
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise TokenRejectedError(f"The access token is malformed: {advice}") from error
+    claims = read_payload(token)
+    if claims is None:
+        raise TokenRejectedError(f"The access token is malformed: {advice}")
+    user_id = claims.get("sub")
     if not isinstance(user_id, str) or not user_id:
         raise TokenRejectedError(f"The access token names no user: {advice}")
     return TokenClaims(user_id, _seconds(claims.get("exp")), _seconds(claims.get("iat")))

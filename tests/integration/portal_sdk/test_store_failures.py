@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from portal_sdk import StoreError, StoreLockedError
-from portal_sdk._runtime import driver
+from portal_sdk._runtime import store_keeper
 from portal_sdk._store import SqliteStore
 from tests.support.waiting import eventually
 
@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 async def test_a_full_disk_is_said_and_later_made_good(
     account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "STORE_RETRY_S", 0.0)
+    monkeypatch.setattr(store_keeper, "STORE_RETRY_S", 0.0)
     path = tmp_path / "portal.db"
     async with account.portal(store=path) as portal:
         await portal.ready()

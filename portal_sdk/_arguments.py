@@ -1,0 +1,65 @@
+"""The arguments of portals and clients, checked before anything is done with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from portal_sdk._runtime.jwt import read_payload
+from portal_sdk.config import PortalConfig
+from portal_sdk.errors import ConfigurationError
+
+
+def parse_project_url(url: str) -> str:
+    """Return the project's base URL without a trailing slash.
+
+    Raises:
+        ConfigurationError: Not an http(s) URL with a host, or it contains a query or user.
+    """
+    advice = "give the project URL, such as http://127.0.0.1:54321 or https://<ref>.supabase.co"
+    if not isinstance(url, str) or not url.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise ConfigurationError(f"The project URL is empty; {advice}")
+    try:
+        parts = urlsplit(url.strip())
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"The project URL is malformed; {advice}") from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError(f"The project URL must start with http:// or https://; {advice}")
+    if parts.query or parts.fragment or parts.username:
+        raise ConfigurationError(f"The project URL must be plain; {advice}")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def check_api_key(key: str) -> str:
+    """Return the key, refused when it cannot be one a customer's app may hold.
+
+    Raises:
+        ConfigurationError: Empty, with white space, or a secret key.
+    """
+    advice = "use the project's publishable (or anon) key"
+    if not isinstance(key, str) or not key.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise ConfigurationError(f"The API key is empty; {advice}")
+    key = key.strip()
+    if not key.isascii() or any(character.isspace() for character in key):
+        raise ConfigurationError(f"The API key is malformed; {advice}")
+    if key.startswith("sb_secret_") or _is_service_role(key):
+        raise ConfigurationError(f"A secret key must never be in a customer's app; {advice}")
+    return key
+
+
+def check_kinds(store: object, config: object) -> None:
+    """Refuse what a caller without types may pass for them.
+
+    Raises:
+        ConfigurationError: One is of another kind.
+    """
+    if config is not None and not isinstance(config, PortalConfig):
+        raise ConfigurationError("config must be a PortalConfig(...)")
+    if store is not None and not isinstance(store, (str, Path)):
+        raise ConfigurationError("store must be the path of a file, or None")
+
+
+def _is_service_role(key: str) -> bool:
+    """Return whether it is a key in the older form, a JWT, that may do everything."""
+    return (read_payload(key) or {}).get("role") == "service_role"

@@ -1,0 +1,31 @@
+"""The status that an application reads: derived from the core, never better than the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from portal_sdk._core.session import PortalCore
+from portal_sdk.errors import PortalError
+from portal_sdk.types import SyncState, SyncStatus
+
+
+def status_of(
+    core: PortalCore, old: SyncStatus, *, store_error: PortalError | None, pending_writes: int
+) -> SyncStatus:
+    """Return the status now, given the one before."""
+    state, as_of = core.state, core.sync.fresh_as_of
+    return SyncStatus(
+        state=state,
+        since=old.since if state == old.state else datetime.now(UTC),
+        fresh_as_of=None if as_of is None else datetime.fromisoformat(as_of),
+        last_error=core.last_error or store_error,
+        doorbell=core.doorbell,
+        pending_writes=pending_writes,
+    )
+
+
+def outlived(status: SyncStatus, overdue_s: float) -> SyncStatus:
+    """Return what is left of a live status whose proof ran out this many seconds ago."""
+    since = datetime.now(UTC) - timedelta(seconds=overdue_s)
+    return replace(status, state=SyncState.STALE, since=since)
