@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from portal_sdk._core.feed import FeedChange, Head, Snapshot
 from portal_sdk._core.replica import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_SKIPS = 63
+"""Verifications without a comparison after many snapshots that did not match (SYNC-11)."""
+
+
+@dataclass(slots=True)
+class Trust:
+    """How far a comparison is believed that may fail for a reason which no snapshot mends.
+
+    A snapshot that does not match what came with it was either taken while the schema or a policy
+    changed, or this client and the database do not count alike. The first is over at the next
+    look, the second never is; so the looks become rarer, and never end.
+
+    Attributes:
+        mismatches: Snapshots in a row that did not match.
+        skips: Verifications to pass over before the next look.
+    """
+
+    mismatches: int = 0
+    skips: int = 0
+
+    def judge(self, is_match: bool) -> None:
+        """Learn whether a snapshot matched what came with it."""
+        self.mismatches = 0 if is_match else self.mismatches + 1
+        self.skips = 0 if is_match else min(2 ** (self.mismatches - 1) - 1, MAX_SKIPS)
+
+    def allows(self, is_match: Callable[[], bool]) -> bool:
+        """Return False if there is a mismatch that is worth a snapshot now."""
+        if self.skips:
+            self.skips -= 1
+            return True
+        return is_match()
 
 
 @dataclass(slots=True)
@@ -14,26 +50,24 @@ class Checkpoint:
 
     Attributes:
         head: The head, or None.
-        is_digest_trusted: The database's digest matched the last snapshot it came with; one that
-            never matches must not cause a snapshot at every verification.
-        are_columns_trusted: The same of the names of its columns.
+        digest_trust: How far the database's digest is believed.
+        columns_trust: The same of the names of its columns.
     """
 
     head: Head | None = None
-    is_digest_trusted: bool = True
-    are_columns_trusted: bool = True
+    digest_trust: Trust = field(default_factory=Trust)
+    columns_trust: Trust = field(default_factory=Trust)
 
     def judge_snapshot(self, snapshot: Snapshot, replica: Replica) -> None:
         """Learn from a snapshot that was just applied."""
-        self.is_digest_trusted = replica.matches(snapshot.digest)
-        self.are_columns_trusted = replica.has_columns(snapshot.columns)
+        self.digest_trust.judge(replica.matches(snapshot.digest))
+        self.columns_trust.judge(replica.has_columns(snapshot.columns))
         self.head = None
 
     def agrees(self, head: Head, replica: Replica) -> bool:
         """Return whether the replica, standing at the head, is what the head says."""
-        if self.are_columns_trusted and not replica.has_columns(head.columns):
-            return False
-        return not self.is_digest_trusted or replica.matches(head.digest)
+        has_columns = self.columns_trust.allows(lambda: replica.has_columns(head.columns))
+        return self.digest_trust.allows(lambda: replica.matches(head.digest)) and has_columns
 
     def agrees_after(self, change: FeedChange, replica: Replica) -> bool:
         """Compare if the entry just applied brought the replica to the head."""

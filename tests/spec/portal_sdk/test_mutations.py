@@ -58,7 +58,7 @@ MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
     "applies a blank entry": (replica, "Replica", "apply", "if change.row is None:", "if False:"),
     "does not look at the digest": (
         checkpoint, "Checkpoint", "agrees",
-        "return not self.is_digest_trusted or replica.matches(head.digest)", "return True",
+        "self.digest_trust.allows(lambda: replica.matches(head.digest)) and", "",
     ),
     "is live without a verification": (
         session, "PortalCore", "_state_with_doorbell",

@@ -236,12 +236,41 @@ def test_a_digest_is_compared_when_the_pull_reaches_the_heads_position() -> None
     asked(answer(made, pull, page(2, upsert(1), upsert(2))), do.RequestSnapshot)
 
 
-@pytest.mark.spec("SYNC-11")
-def test_a_digest_that_never_matches_is_not_trusted() -> None:
+def verify(made: SyncMachine, head: Head, taken: Snapshot, times: int) -> list[int]:
+    """Verify so often, answer each snapshot asked for; return which verifications took one."""
+    took = []
+    for number in range(times):
+        effects = answer(made, made.handle(ev.HeadWanted(), 1.0 + number), head)
+        if any(isinstance(effect, do.RequestSnapshot) for effect in effects):
+            took.append(number)
+            answer(made, effects, taken)
+    return took
+
+
+def begin_with(taken: Snapshot) -> SyncMachine:
     made = SyncMachine("customer:1", CONFIG, lambda: 0.5)
+    answer(made, made.handle(ev.SyncStarted(), 0.0), taken)
+    return made
+
+
+@pytest.mark.spec("SYNC-11")
+def test_a_digest_that_never_matches_is_looked_at_ever_more_rarely() -> None:
     rows = {"jobs": {"j": {"id": "j", "version": 1}}}
-    answer(made, made.handle(ev.SyncStarted(), 0.0), Snapshot("e", 1, rows, EMPTY))
-    assert answer(made, made.handle(ev.HeadWanted(), 1.0), Head("e", 1, EMPTY)) == []
+    taken = Snapshot("e", 1, rows, EMPTY)
+    took = verify(begin_with(taken), Head("e", 1, EMPTY), taken, 500)
+    assert took[:6] == [0, 2, 6, 14, 30, 62]
+    assert took[6:] == list(range(126, 500, 64))
+
+
+@pytest.mark.spec("SYNC-11")
+def test_a_digest_that_differed_for_a_moment_is_compared_again() -> None:
+    """A policy that changes between the parts of a snapshot leaves rows and digest apart."""
+    right = with_columns("id version")
+    made = begin_with(Snapshot("e", 1, shaped(), EMPTY))
+    assert verify(made, right, Snapshot("e", 1, shaped(), right.digest), 3) == []
+    made = begin_with(Snapshot("e", 1, {"jobs": {}}, right.digest))
+    assert verify(made, right, Snapshot("e", 1, shaped(), right.digest), 3) == [0]
+    assert made.replica.tables["jobs"] == shaped()["jobs"]
 
 
 def with_columns(names: str, n: int = 1) -> Head:
@@ -282,13 +311,23 @@ def test_one_row_of_the_new_shape_does_not_hide_the_old_ones() -> None:
 
 
 @pytest.mark.spec("SYNC-22")
-def test_columns_that_never_match_are_not_asked_about_again() -> None:
-    made = SyncMachine("customer:1", CONFIG, lambda: 0.5)
+def test_columns_that_never_match_are_looked_at_ever_more_rarely() -> None:
     head = with_columns("something else")
     taken = Snapshot("e", 1, shaped(), head.digest, columns=head.columns)
-    answer(made, made.handle(ev.SyncStarted(), 0.0), taken)
-    assert answer(made, made.handle(ev.HeadWanted(), 1.0), head) == []
-    asked(answer(made, made.handle(ev.HeadWanted(), 2.0), Head("e", 1, EMPTY)), do.RequestSnapshot)
+    made = begin_with(taken)
+    assert verify(made, head, taken, 20) == [0, 2, 6, 14]
+    asked(answer(made, made.handle(ev.HeadWanted(), 99.0), Head("e", 1, EMPTY)), do.RequestSnapshot)
+
+
+@pytest.mark.spec("SYNC-22")
+def test_a_snapshot_taken_while_a_column_came_is_mended_when_it_has_gone() -> None:
+    """Its rows had the column already, its names not yet; afterwards the names are right again."""
+    right = with_columns("id version")
+    between = Snapshot("e", 1, shaped("season"), right.digest, columns=right.columns)
+    mended = Snapshot("e", 1, shaped(), right.digest, columns=right.columns)
+    made = begin_with(between)
+    assert verify(made, right, mended, 5) == [0]
+    assert made.replica.tables["jobs"] == shaped()["jobs"]
 
 
 @pytest.mark.spec("SYNC-12")
