@@ -208,8 +208,8 @@ class LiveTable(Generic[RecordT]):
     # For the portal and for views.
 
     def items(self) -> list[tuple[str, RecordT]]:
-        """Return every record by id."""
-        rows = self._rows().items()
+        """Return every record by id; safe in a callback's thread while the portal goes on."""
+        rows = list(self._rows().items())
         return [(row_id, self._to_record(row_id, row)) for row_id, row in rows]
 
     def touch_views(self, row_id: str) -> None:
@@ -275,7 +275,7 @@ class MessageTable(LiveTable[Message]):
     @property
     def unread_count(self) -> int:
         """Messages from staff that the customer has not read."""
-        rows = self._rows().values()
+        rows = list(self._rows().values())
         return sum(row.get("sender") == "staff" and row.get("read_at") is None for row in rows)
 
 

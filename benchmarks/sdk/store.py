@@ -59,7 +59,7 @@ def run() -> dict[str, Any]:
             store = SqliteStore(path)
             stored = store.open("project", "user")
             machine = SyncMachine(SCOPE, PortalConfig(), lambda: 0.5)
-            machine.load(stored.epoch or "", stored.n, stored.tables)
+            machine.load(stored.epoch or "", stored.n, stored.tables, stored.as_of, stored.known)
             open_s = min(open_s, time.perf_counter() - started)
         result = {"rows": ROWS, "file_mib": round(size / 2**20, 1), "open_s": round(open_s, 3)}
         result |= measure_reads(machine) | measure_changes(machine, store)

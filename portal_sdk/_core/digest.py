@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import md5
 
+from portal_sdk.types import Row
+
 HASH_DIGITS = 15
 
 
@@ -13,6 +15,12 @@ def row_hash(row_id: str, version: int) -> int:
     """Return the first 60 bits of ``md5('<id>:<version>')``."""
     text = f"{row_id}:{version}".encode()
     return int(md5(text, usedforsecurity=False).hexdigest()[:HASH_DIGITS], 16)
+
+
+def row_version(row: Row) -> int:
+    """Return the row's version; rows without one never change and count as 1."""
+    version = row.get("version")
+    return version if isinstance(version, int) else 1
 
 
 def columns_hash(names: Iterable[str]) -> str:
@@ -40,6 +48,19 @@ class TableDigest:
     def freeze(self) -> tuple[int, str]:
         """Return (count, hash as 15 lower-case hex digits)."""
         return self.count, f"{self.bits:0{HASH_DIGITS}x}"
+
+
+@dataclass(slots=True)
+class TableSummary:
+    """What a store knows of a table's rows without looking at each.
+
+    Attributes:
+        digest: Count and hash of exactly these rows.
+        shapes: The column names of every row since everything was read last.
+    """
+
+    digest: TableDigest
+    shapes: set[tuple[str, ...]]
 
 
 EMPTY_DIGEST = TableDigest().freeze()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import FeedChange, Head, PullPage, Snapshot, Tables
 from portal_sdk.errors import PortalError
 from portal_sdk.types import Row
@@ -103,6 +105,7 @@ class StoreOpened:
     n: int = 0
     tables: Tables = field(default_factory=dict[str, dict[str, Row]], repr=False)
     fresh_as_of: str | None = None
+    known: Mapping[str, TableSummary] = field(default_factory=dict[str, TableSummary], repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,15 +84,17 @@ class MergedRows(Mapping[str, Row]):
         return row
 
     def __iter__(self) -> Iterator[str]:
-        for row_id in self._base:
+        # Lists: a callback's thread may iterate while the portal's loop changes the rows.
+        for row_id in list(self._base):
             if self._folded.get(row_id, row_id) is not None:
                 yield row_id
-        for row_id, row in self._folded.items():
+        for row_id, row in list(self._folded.items()):
             if row is not None and row_id not in self._base:
                 yield row_id
 
     def __len__(self) -> int:
-        extra = sum((row is not None) - (i in self._base) for i, row in self._folded.items())
+        folded = list(self._folded.items())
+        extra = sum((row is not None) - (row_id in self._base) for row_id, row in folded)
         return len(self._base) + extra
 
 

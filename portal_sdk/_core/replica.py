@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
-from portal_sdk._core.digest import EMPTY_DIGEST, TableDigest, columns_hash
+from portal_sdk._core.digest import (
+    EMPTY_DIGEST,
+    TableDigest,
+    TableSummary,
+    columns_hash,
+    row_version,
+)
 from portal_sdk._core.feed import Columns, Digest, FeedChange, Tables
 from portal_sdk.types import ChangeKind, Row
 
@@ -40,12 +46,6 @@ class Commit:
     """The database's clock, if these rows are complete as of it."""
 
 
-def row_version(row: Row) -> int:
-    """Return the row's version; rows without one never change and count as 1."""
-    version = row.get("version")
-    return version if isinstance(version, int) else 1
-
-
 @dataclass(slots=True)
 class Replica:
     """Rows by table and id at feed position ``n`` of ``epoch``; owned by the SyncMachine.
@@ -55,16 +55,30 @@ class Replica:
 
     epoch: str | None = None
     n: int = 0
-    tables: dict[str, dict[str, Row]] = field(default_factory=dict)
+    tables: dict[str, MutableMapping[str, Row]] = field(default_factory=dict)
     digests: dict[str, TableDigest] = field(default_factory=dict)
     shapes: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
     """Per table: the column names of every row since everything was read last."""
     load_count: int = 0
     """How often all rows were replaced at once; not every such change is reported singly."""
 
-    def load(self, epoch: str, n: int, tables: Tables) -> None:
-        """Take over stored rows and their cursor, into an empty replica."""
+    def load(
+        self, epoch: str, n: int, tables: Tables, known: Mapping[str, TableSummary] | None = None
+    ) -> None:
+        """Take over stored rows and their cursor, into an empty replica.
+
+        Args:
+            epoch: Of the cursor.
+            n: Of the cursor.
+            tables: The rows.
+            known: Of tables whose rows belong to this replica from now on: what their store knows.
+        """
         for table, rows in tables.items():
+            summary = (known or {}).get(table)
+            if summary is not None and isinstance(rows, MutableMapping):
+                self.tables[table] = rows
+                self.digests[table], self.shapes[table] = summary.digest, summary.shapes
+                continue
             digest = self.digests[table] = TableDigest()
             for row_id, row in rows.items():
                 digest.add(row_id, row_version(row))

@@ -7,13 +7,14 @@ The rules (SYNC-n) are in docs/protocol/sync.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
 from portal_sdk._core.backoff import Backoff
 from portal_sdk._core.checkpoint import Checkpoint
+from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import FeedChange, Tables
 from portal_sdk._core.lag import Lag
 from portal_sdk._core.promise import RingPromise
@@ -92,9 +93,12 @@ class SyncMachine:
             and self.state in {FeedState.CURRENT, FeedState.PULLING}
         )
 
-    def load(self, epoch: str, n: int, tables: Tables, fresh_as_of: str | None = None) -> None:
-        """Start from stored rows; only before the first event."""
-        self.replica.load(epoch, n, tables)
+    def load(
+        self, epoch: str, n: int, tables: Tables, fresh_as_of: str | None = None,
+        known: Mapping[str, TableSummary] | None = None,
+    ) -> None:  # fmt: skip
+        """Start from stored rows; only before the first event. See ``Replica.load``."""
+        self.replica.load(epoch, n, tables, known)
         self.fresh_as_of = fresh_as_of
         self._is_primed = True
 

@@ -130,4 +130,6 @@ class StoreKeeper:
 
 
 def _store_opened(stored: StoredRows) -> ev.StoreOpened:
-    return ev.StoreOpened(stored.scope, stored.epoch, stored.n, stored.tables, stored.as_of)
+    return ev.StoreOpened(
+        stored.scope, stored.epoch, stored.n, stored.tables, stored.as_of, stored.known
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import Tables
 from portal_sdk._core.replica import Commit
 from portal_sdk.types import Row
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,8 @@ class StoredRows:
     n: int = 0
     tables: Tables = field(default_factory=dict[str, dict[str, Row]], repr=False)
     as_of: str | None = None
+    known: Mapping[str, TableSummary] = field(default_factory=dict[str, TableSummary], repr=False)
+    """What the store knows of each table; its rows belong to the reader from now on."""
 
 
 class Store(Protocol):

@@ -9,6 +9,7 @@ from portal_sdk._store.protocol import SCHEMA_VERSION
 
 APPLICATION_ID = 0x506F5379
 """Written into the header of every file we make."""
+OUTBOX = "outbox"
 _MAGIC = b"SQLite format 3\0"
 _ID_AT = 68
 
@@ -17,8 +18,15 @@ SCHEMA = (
     """create table rows (
     table_name text not null,
     row_id text not null,
-    body text not null,
+    hash integer not null,
+    checksum integer not null,
+    body blob not null,
     primary key (table_name, row_id)
+) without rowid""",
+    """create table shapes (
+    table_name text not null,
+    columns text not null,
+    primary key (table_name, columns)
 ) without rowid""",
 )
 
@@ -35,8 +43,11 @@ def complaint_about(connection: sqlite3.Connection) -> str:
 
 
 def create_schema(connection: sqlite3.Connection) -> None:
-    """Make the tables, or make them anew if an older version made them; in a transaction."""
-    tables = _tables(connection)
+    """Make the tables, or make them anew if an older version made them; in a transaction.
+
+    The rows are read from the server again; the outbox is all there is of its writes, and stays.
+    """
+    tables = [table for table in _tables(connection) if table != OUTBOX]
     if tables and _pragma(connection, "user_version") == SCHEMA_VERSION:
         return
     for table in tables:

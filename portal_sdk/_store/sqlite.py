@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Generator
@@ -11,13 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic_core import from_json
-
 from portal_sdk._core.replica import Commit
 from portal_sdk._store.protocol import StoredRows
+from portal_sdk._store.row_table import Shape, read_tables, write_rows, write_shapes
 from portal_sdk._store.schema import complaint_about, create_schema, is_our_file
 from portal_sdk.errors import StoreError, StoreLockedError, StoreUnusableError
-from portal_sdk.types import Row
 
 logger = logging.getLogger("portal_sdk")
 _ResultT = TypeVar("_ResultT")
@@ -36,6 +33,7 @@ class SqliteStore:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._connection: sqlite3.Connection | None = None
+        self._shapes: set[Shape] = set()  # those that are in the file for certain
 
     def lock(self) -> None:
         """Open the file and take its lock."""
@@ -82,27 +80,34 @@ class SqliteStore:
         cursor = [("scope", commit.scope), ("epoch", commit.epoch), ("n", str(commit.n))]
         if commit.as_of is not None:
             cursor.append(("as_of", commit.as_of))
-        rows = [(table, row_id, _render(row)) for table, row_id, row in commit.upserts]
+        shapes = {(table, tuple(row)) for table, _row_id, row in commit.upserts}
+        known = set[Shape]() if commit.replace else self._shapes
         with self._transaction("written") as connection:
             if commit.replace:
                 connection.execute("delete from rows")
+                connection.execute("delete from shapes")
             if commit.removes:
                 connection.executemany(
                     "delete from rows where table_name = ? and row_id = ?", commit.removes
                 )
-            connection.executemany("insert or replace into rows values (?, ?, ?)", rows)
+            write_rows(connection, commit.upserts)
+            write_shapes(connection, shapes - known)
             connection.executemany("insert or replace into meta values (?, ?)", cursor)
+        self._shapes = known | shapes
 
     def purge(self) -> None:
         """Erase rows, cursor and scope."""
         with self._transaction("erased") as connection:
             connection.execute("delete from rows")
+            connection.execute("delete from shapes")
+            self._shapes = set()
             marks = ", ".join("?" * len(CURSOR_KEYS))
             connection.execute(f"delete from meta where key in ({marks})", CURSOR_KEYS)
 
     def close(self) -> None:
         """Release the file and its lock."""
         connection, self._connection = self._connection, None
+        self._shapes = set()
         if connection is not None:
             connection.close()
 
@@ -139,8 +144,10 @@ class SqliteStore:
         meta = _read_meta(connection)
         if all(meta.get(key) == value for key, value in owner.items()):
             return _read_rows(connection, meta)
+        self._shapes = set()
         with self._transaction("erased") as writing:
             writing.execute("delete from rows")
+            writing.execute("delete from shapes")
             writing.execute("delete from meta")
             writing.executemany("insert into meta values (?, ?)", list(owner.items()))
         return StoredRows()
@@ -150,7 +157,7 @@ class SqliteStore:
         self.lock()
         try:
             return read(self._opened())
-        except (sqlite3.DatabaseError, ValueError, KeyError) as error:
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, sqlite3.DatabaseError) and not _is_damage(error):
                 self.close()
                 raise self._translate(error) from error
@@ -213,12 +220,10 @@ def _read_meta(connection: sqlite3.Connection) -> dict[str, str]:
 def _read_rows(connection: sqlite3.Connection, meta: dict[str, str]) -> StoredRows:
     if "scope" not in meta:
         return StoredRows()
-    tables: dict[str, dict[str, Row]] = {}
-    parse = from_json  # twice as fast as json.loads
-    for (table,) in connection.execute("select distinct table_name from rows").fetchall():
-        found = connection.execute("select row_id, body from rows where table_name = ?", (table,))
-        tables[table] = {row_id: parse(body) for row_id, body in found}
-    return StoredRows(meta["scope"], meta["epoch"], int(meta["n"]), tables, meta.get("as_of"))
+    tables, known = read_tables(connection)
+    return StoredRows(
+        meta["scope"], meta["epoch"], int(meta["n"]), tables, meta.get("as_of"), known
+    )
 
 
 def _advice(path: Path, error: Exception) -> str:
@@ -237,10 +242,3 @@ def _advice(path: Path, error: Exception) -> str:
 def _is_damage(error: sqlite3.Error) -> bool:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
-
-def _render(row: Row) -> str:
-    return _encode(row)

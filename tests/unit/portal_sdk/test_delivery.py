@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import uuid
 from typing import Any
 
 import pytest
 
+from portal_sdk._core.overlay import Overlay
 from portal_sdk._runtime.delivery import CallbackQueue, Stream, Subscribers
 from portal_sdk.errors import SlowConsumerError
+from portal_sdk.models import Job
+from portal_sdk.tables import LiveTable
 from tests.support.waiting import eventually
 
 
 def queue(callback: Any, capacity: int = 10) -> tuple[CallbackQueue, set[Any]]:
     tasks: set[Any] = set()
     return CallbackQueue(callback, capacity, tasks), tasks
+
+
+def _job_row(number: int) -> dict[str, Any]:
+    row_id = str(uuid.UUID(int=number))
+    return {"id": row_id, "customer_id": row_id, "status": "requested"}
 
 
 async def test_a_stream_gives_what_it_has_and_then_says_what_it_missed() -> None:
@@ -176,3 +185,18 @@ async def test_a_cancelled_queue_does_not_wait_for_a_blocked_callback() -> None:
     await eventually(lambda: not tasks)
     release.set()
     assert calls == [0]
+
+
+def test_a_table_can_be_read_in_a_callbacks_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows come and go in the portal's loop while the thread is in the middle of its reading."""
+    rows = {str(number): _job_row(number) for number in range(5)}
+    overlay = Overlay(lambda: {"jobs": rows})
+    table = LiveTable("jobs", Job, lambda: overlay, Subscribers(10, set()))
+    real = table._to_record
+
+    def disturbed(row_id: str, row: Any) -> Job:
+        rows[f"new-{row_id}"] = _job_row(100)
+        return real(row_id, row)
+
+    monkeypatch.setattr(table, "_to_record", disturbed)
+    assert len(table.where(status="requested")) == 5

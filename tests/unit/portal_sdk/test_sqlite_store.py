@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 
-from portal_sdk._core.replica import Commit
+from portal_sdk._core.replica import Commit, Replica
+from portal_sdk._core.write import Entry, Write, WriteKind
 from portal_sdk._store import SqliteStore
+from portal_sdk._store.outbox import SqliteOutbox
 from portal_sdk._store.protocol import SCHEMA_VERSION
 from portal_sdk.errors import StoreError, StoreLockedError, StoreUnusableError
 
 PROJECT, USER = "http://project", "user-a"
 JOB = {"id": "j1", "version": 1, "title": "secret-title"}
+WRITE = Write(
+    "w1", "customer:1", WriteKind.PATCH, "customers", "c1", "customers:c1", {"phone": "1"}
+)
+ENTRY = Entry(WRITE, 1)
 
 
 def commit(n: int = 1, *rows: Any, **more: Any) -> Commit:
@@ -138,13 +144,70 @@ def test_a_damaged_store_is_put_aside_and_begun_anew(tmp_path: Path, page: int) 
     assert path.with_name("p.db.damaged").read_bytes() == bytes(data)
 
 
-def test_a_row_that_is_no_json_is_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "body = cast('{' as blob)",
+        "body = cast(replace(body, 'secret', 'Secret') as blob)",
+        "hash = hash + 1",
+        "row_id = 'j2'",
+        "body = 'text'",
+        "hash = 'text'",
+    ],
+)
+def test_a_row_that_is_not_what_was_written_is_damage(tmp_path: Path, damage: str) -> None:
+    """Rows are parsed when they are read first; the checksum proves them all at the start."""
     path = tmp_path / "p.db"
     filled(path)
     with sqlite3.connect(path) as raw:
-        raw.execute("update rows set body = '{'")
+        raw.execute(f"update rows set {damage}")
     raw.close()
     assert SqliteStore(path).open(PROJECT, USER).tables == {}
+
+
+def test_what_the_store_knows_of_its_rows_is_what_reading_them_shows(tmp_path: Path) -> None:
+    """Digest and columns come from the file without a look at the rows, and are the same."""
+    store = SqliteStore(tmp_path / "p.db")
+    store.open(PROJECT, USER)
+    rows = [{"id": f"j{i}", "version": i, "title": "é"} for i in range(50)]
+    store.commit(commit(1, *rows, {"id": "odd", "wide": 1}))
+    store.commit(commit(2, {**rows[3], "version": 60}, removes=(("jobs", "j4"),)))
+    store.close()
+    stored = SqliteStore(tmp_path / "p.db").open(PROJECT, USER)
+    by_reading = Replica()
+    by_reading.load("e", 2, {"jobs": dict(stored.tables["jobs"].items())})
+    lazily = Replica()
+    lazily.load("e", 2, stored.tables, stored.known)
+    assert lazily.digest_of("jobs") == by_reading.digest_of("jobs")
+    assert lazily.digest_of("jobs")[0] == 50
+    assert lazily.shapes == by_reading.shapes
+    assert by_reading.shapes == {"jobs": {("id", "version", "title"), ("id", "wide")}}
+
+
+def test_the_columns_of_rows_that_were_all_read_anew_are_the_new_ones(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "p.db")
+    store.open(PROJECT, USER)
+    store.commit(commit(1, {"id": "j1", "old": 1}))
+    store.commit(commit(2, {"id": "j1", "new": 1}, replace=True))
+    store.commit(commit(3, {"id": "j2", "new": 1}))
+    store.close()
+    assert SqliteStore(tmp_path / "p.db").open(PROJECT, USER).known["jobs"].shapes == {
+        ("id", "new")
+    }
+
+
+def test_an_upgrade_reads_the_rows_anew_and_keeps_the_unsent_writes(tmp_path: Path) -> None:
+    """The server has the rows; nobody else has the writes."""
+    path = tmp_path / "p.db"
+    filled(path)
+    store = SqliteStore(path)
+    store.open(PROJECT, USER)
+    SqliteOutbox(store.database).save("owner", ENTRY)
+    store.database().execute(f"pragma user_version = {SCHEMA_VERSION - 1}")
+    store.close()
+    again = SqliteStore(path)
+    assert again.open(PROJECT, USER).tables == {}
+    assert SqliteOutbox(again.database).load("owner") == [ENTRY]
 
 
 def test_a_full_disk_keeps_the_last_commit(tmp_path: Path) -> None:
