@@ -118,6 +118,10 @@ class Reader:
         given = {name: value for name, value in arguments.items() if value is not None}
         return await self._guarded(self._database.call(self.caller, function, given, reads=True))
 
+    async def call_for_text(self, function: str, arguments: Row) -> bytes:
+        """Return the JSON object that a reading function answers, as the database printed it."""
+        return await self._guarded(self._database.call_for_text(self.caller, function, arguments))
+
     async def identify(self) -> Row:
         """Return what the database knows about the caller."""
         return await self._staff.identify(self.caller)

@@ -169,6 +169,14 @@ class Database:
         call = self._call("POST", f"rpc/{function}", caller, body=arguments, reads=reads)
         return await self._ask(call)
 
+    async def call_for_text(self, caller: Caller, function: str, arguments: Row) -> bytes:
+        """Call a function that only reads and returns a JSON object, as the database printed it."""
+        call = self._call("POST", f"rpc/{function}", caller, body=arguments, reads=True)
+        text = (await self._send(call)).content
+        if not text.startswith(b"{"):
+            raise self.contract_error(f"The function {function} did not return an object.")
+        return text
+
     async def probe(self) -> None:
         """Raise unless PostgREST, its database and our schema are there.
 

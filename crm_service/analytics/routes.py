@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from annotated_types import Ge, Le
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from crm_service.analytics.schemas import Dashboard
 from crm_service.dependencies import ReaderDep
@@ -17,7 +17,7 @@ _FIRST_DAY = date(1900, 1, 1)
 _LAST_DAY = date(2200, 1, 1)
 
 
-@router.get("/dashboard")
+@router.get("/dashboard", response_model=Dashboard)
 async def get_dashboard(
     reader: ReaderDep,
     first_day: Annotated[date | None, Ge(_FIRST_DAY), Le(_LAST_DAY)] = None,
@@ -25,7 +25,7 @@ async def get_dashboard(
     zone: Annotated[
         str, Query(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$", description="Where days begin.")
     ] = "UTC",
-) -> Dashboard:
+) -> Response:
     """Tell the numbers of a range of days, both included; the last 30 days by default."""
     last = last_day or datetime.now(UTC).date()
     first = first_day or last - timedelta(days=_DEFAULT_DAYS - 1)
@@ -35,4 +35,6 @@ async def get_dashboard(
             f"last_day {reason}.", [{"field": "query.last_day", "message": reason}]
         )
     arguments = {"first_day": first, "last_day": last, "zone": zone}
-    return Dashboard.model_validate(await reader.call("dashboard", arguments))
+    # Passed on as it is: reading and printing the days of a year again takes 4 ms.
+    text = await reader.call_for_text("dashboard", arguments)
+    return Response(text, media_type="application/json")
