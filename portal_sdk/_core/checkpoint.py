@@ -1,11 +1,11 @@
-"""Comparing the replica with what the database says it should look like (SYNC-10, 11, 22)."""
+"""Comparing the replica with what the database says it should look like (SYNC-10, 11, 22, 23)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from portal_sdk._core.feed import FeedChange, Head, Snapshot
+from portal_sdk._core.feed import FeedChange, Forms, Head, Snapshot
 from portal_sdk._core.replica import Replica
 
 if TYPE_CHECKING:
@@ -52,22 +52,30 @@ class Checkpoint:
         head: The head, or None.
         digest_trust: How far the database's digest is believed.
         columns_trust: The same of the names of its columns.
+        forms_trust: The same of the form of its rows.
     """
 
     head: Head | None = None
     digest_trust: Trust = field(default_factory=Trust)
     columns_trust: Trust = field(default_factory=Trust)
+    forms_trust: Trust = field(default_factory=Trust)
+    _forms_said: Forms = field(default_factory=dict[str, str])
 
     def judge_snapshot(self, snapshot: Snapshot, replica: Replica) -> None:
         """Learn from a snapshot that was just applied."""
         self.digest_trust.judge(replica.matches(snapshot.digest))
         self.columns_trust.judge(replica.has_columns(snapshot.columns))
+        self.forms_trust.judge(replica.has_forms(self._forms_said))
+        self._forms_said = {}
         self.head = None
 
     def agrees(self, head: Head, replica: Replica) -> bool:
         """Return whether the replica, standing at the head, is what the head says."""
         has_columns = self.columns_trust.allows(lambda: replica.has_columns(head.columns))
-        return self.digest_trust.allows(lambda: replica.matches(head.digest)) and has_columns
+        has_forms = self.forms_trust.allows(lambda: replica.has_forms(head.forms))
+        self._forms_said = {} if has_forms else head.forms
+        is_equal = self.digest_trust.allows(lambda: replica.matches(head.digest))
+        return is_equal and has_columns and has_forms
 
     def agrees_after(self, change: FeedChange, replica: Replica) -> bool:
         """Compare if the entry just applied brought the replica to the head."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from portal_sdk._core.digest import TableSummary
-from portal_sdk._core.feed import FeedChange, Head, PullPage, Snapshot, Tables
+from portal_sdk._core.feed import FeedChange, Forms, Head, PullPage, Snapshot, Tables
 from portal_sdk.errors import PortalError
 from portal_sdk.types import Row
 
@@ -106,6 +106,7 @@ class StoreOpened:
     tables: Tables = field(default_factory=dict[str, dict[str, Row]], repr=False)
     fresh_as_of: str | None = None
     known: Mapping[str, TableSummary] = field(default_factory=dict[str, TableSummary], repr=False)
+    forms: Forms = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ Digest = Mapping[str, tuple[int, str]]
 """Per table: (row count, hash)."""
 Columns = Mapping[str, str]
 """Per table: hash of its column names, as ``columns_hash`` makes it."""
+Forms = Mapping[str, str]
+"""Per table: a text that is another one when all its rows were rewritten."""
 Tables = Mapping[str, Mapping[str, Row]]
 """Per table: row id to row."""
 
@@ -41,6 +43,7 @@ class Snapshot:
     digest: Digest
     now: str | None = None
     columns: Columns = field(default_factory=dict[str, str])
+    forms: Forms = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Head:
     digest: Digest
     now: str | None = None
     columns: Columns = field(default_factory=dict[str, str])
+    forms: Forms = field(default_factory=dict[str, str])
 
 
 def parse_snapshot(value: Any) -> Snapshot:
@@ -85,7 +89,8 @@ def parse_snapshot(value: Any) -> Snapshot:
         tables=tables,
         digest=_digest(body.get("digest")),
         now=_instant(body, "now"),
-        columns=_columns(body.get("digest")),
+        columns=_said(body.get("digest"), "columns"),
+        forms=_said(body.get("digest"), "form"),
     )
 
 
@@ -121,7 +126,8 @@ def parse_head(value: Any) -> Head:
         n=_position(body, "n"),
         digest=_digest(body.get("digest")),
         now=_instant(body, "now"),
-        columns=_columns(body.get("digest")),
+        columns=_said(body.get("digest"), "columns"),
+        forms=_said(body.get("digest"), "form"),
     )
 
 
@@ -162,10 +168,10 @@ def _digest(value: Any) -> Digest:
     return digest
 
 
-def _columns(value: Any) -> Columns:
-    """Return what the database says of its columns; an older one says nothing."""
+def _said(value: Any, key: str) -> dict[str, str]:
+    """Return what the database says of its tables; an older one says nothing."""
     entries = _object(value, "digest").items()
-    return {table: entry["columns"] for table, entry in entries if "columns" in entry}
+    return {table: entry[key] for table, entry in entries if key in entry}
 
 
 def _row_id(row: Any) -> str:

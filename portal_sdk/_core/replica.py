@@ -12,7 +12,7 @@ from portal_sdk._core.digest import (
     columns_hash,
     row_version,
 )
-from portal_sdk._core.feed import Columns, Digest, FeedChange, Tables
+from portal_sdk._core.feed import Columns, Digest, FeedChange, Forms, Tables
 from portal_sdk.types import ChangeKind, Row
 
 
@@ -44,6 +44,8 @@ class Commit:
     replace: bool = False
     as_of: str | None = None
     """The database's clock, if these rows are complete as of it."""
+    forms: Forms = field(default_factory=dict[str, str])
+    """With ``replace``: the form of the tables that these rows were read from."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class Replica:
     digests: dict[str, TableDigest] = field(default_factory=dict)
     shapes: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
     """Per table: the column names of every row since everything was read last."""
+    forms: Forms = field(default_factory=dict[str, str])
+    """The form of the tables when everything was read last (SYNC-23)."""
     load_count: int = 0
     """How often all rows were replaced at once; not every such change is reported singly."""
 
@@ -120,7 +124,7 @@ class Replica:
     def purge(self) -> list[RowChange]:
         """Forget every row and the cursor; return the deletes."""
         changes = self.replace("", 0, {})
-        self.epoch, self.n = None, 0
+        self.epoch, self.n, self.forms = None, 0, {}
         return changes
 
     def matches(self, digest: Digest) -> bool:
@@ -135,6 +139,10 @@ class Replica:
             if table in columns and self.tables.get(table)
             for shape in shapes
         )
+
+    def has_forms(self, forms: Forms) -> bool:
+        """Return whether no table was rewritten since everything was read (SYNC-23)."""
+        return all(self.forms.get(table) == form for table, form in forms.items())
 
     def digest_of(self, table: str) -> tuple[int, str]:
         """Return (count, hash) of one table."""
@@ -162,7 +170,9 @@ class Replica:
             for table, rows in self.tables.items()
             for row_id, row in rows.items()
         )
-        return Commit(scope, self.epoch or "", self.n, rows, replace=True, as_of=as_of)
+        return Commit(
+            scope, self.epoch or "", self.n, rows, replace=True, as_of=as_of, forms=self.forms
+        )
 
     def _upsert(
         self, table: str, row_id: str, row: Row, n: int, committed_at: str | None

@@ -245,7 +245,9 @@ class PortalCore:
         old, self.sync = self.sync, SyncMachine(event.scope, self._config, self._draw)
         self.sync.follow(old)
         if event.epoch is not None:
-            self.sync.load(event.epoch, event.n, event.tables, event.fresh_as_of, event.known)
+            self.sync.load(
+                event.epoch, event.n, event.tables, event.fresh_as_of, event.known, event.forms
+            )
 
     def _take_scope(self, event: ScopeResolved | ScopeMissing | ScopeFailed, now: float) -> None:
         if event.request != self.connection.generation:

@@ -15,7 +15,7 @@ from portal_sdk._core import events as ev
 from portal_sdk._core.backoff import Backoff
 from portal_sdk._core.checkpoint import Checkpoint
 from portal_sdk._core.digest import TableSummary
-from portal_sdk._core.feed import FeedChange, Tables
+from portal_sdk._core.feed import FeedChange, Forms, Tables
 from portal_sdk._core.lag import Lag
 from portal_sdk._core.promise import RingPromise
 from portal_sdk._core.replica import Commit, Replica, RowChange
@@ -95,10 +95,11 @@ class SyncMachine:
 
     def load(
         self, epoch: str, n: int, tables: Tables, fresh_as_of: str | None = None,
-        known: Mapping[str, TableSummary] | None = None,
+        known: Mapping[str, TableSummary] | None = None, forms: Forms | None = None,
     ) -> None:  # fmt: skip
         """Start from stored rows; only before the first event. See ``Replica.load``."""
         self.replica.load(epoch, n, tables, known)
+        self.replica.forms = forms or {}
         self.fresh_as_of = fresh_as_of
         self._is_primed = True
 
@@ -235,6 +236,7 @@ class SyncMachine:
             changes = self.replica.replace(snapshot.epoch, snapshot.n, snapshot.tables)
         else:  # SYNC-8: the starting point
             self.replica.load(snapshot.epoch, snapshot.n, snapshot.tables)
+        self.replica.forms = snapshot.forms
         self._checkpoint.judge_snapshot(snapshot, self.replica)
         self._effects.append(do.CommitRows(self.replica.commit_all(self.scope, snapshot.now)))
         self._publish(changes, "resync")

@@ -131,5 +131,6 @@ class StoreKeeper:
 
 def _store_opened(stored: StoredRows) -> ev.StoreOpened:
     return ev.StoreOpened(
-        stored.scope, stored.epoch, stored.n, stored.tables, stored.as_of, stored.known
-    )
+        stored.scope, stored.epoch, stored.n, stored.tables, stored.as_of, stored.known,
+        stored.forms,
+    )  # fmt: skip

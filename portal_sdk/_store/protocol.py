@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from portal_sdk._core.digest import TableSummary
-from portal_sdk._core.feed import Tables
+from portal_sdk._core.feed import Forms, Tables
 from portal_sdk._core.replica import Commit
 from portal_sdk.types import Row
 
@@ -25,6 +25,7 @@ class StoredRows:
     as_of: str | None = None
     known: Mapping[str, TableSummary] = field(default_factory=dict[str, TableSummary], repr=False)
     """What the store knows of each table; its rows belong to the reader from now on."""
+    forms: Forms = field(default_factory=dict[str, str])
 
 
 class Store(Protocol):

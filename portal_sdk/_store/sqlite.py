@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import logging
 import sqlite3
 from collections.abc import Callable, Generator
@@ -18,7 +19,7 @@ from portal_sdk.errors import StoreError, StoreLockedError, StoreUnusableError
 
 logger = logging.getLogger("portal_sdk")
 _ResultT = TypeVar("_ResultT")
-CURSOR_KEYS = ("scope", "epoch", "n", "as_of")
+CURSOR_KEYS = ("scope", "epoch", "n", "as_of", "forms")
 
 
 class SqliteStore:
@@ -80,6 +81,8 @@ class SqliteStore:
         cursor = [("scope", commit.scope), ("epoch", commit.epoch), ("n", str(commit.n))]
         if commit.as_of is not None:
             cursor.append(("as_of", commit.as_of))
+        if commit.replace:
+            cursor.append(("forms", json.dumps(dict(commit.forms))))
         shapes = {(table, tuple(row)) for table, _row_id, row in commit.upserts}
         known = set[Shape]() if commit.replace else self._shapes
         with self._transaction("written") as connection:
@@ -222,8 +225,9 @@ def _read_rows(connection: sqlite3.Connection, meta: dict[str, str]) -> StoredRo
         return StoredRows()
     tables, known = read_tables(connection)
     return StoredRows(
-        meta["scope"], meta["epoch"], int(meta["n"]), tables, meta.get("as_of"), known
-    )
+        meta["scope"], meta["epoch"], int(meta["n"]), tables, meta.get("as_of"), known,
+        json.loads(meta.get("forms", "{}")),
+    )  # fmt: skip
 
 
 def _advice(path: Path, error: Exception) -> str:

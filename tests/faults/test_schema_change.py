@@ -12,6 +12,7 @@ from tests.faults.scenario import portals_of_each_kind, shows_the_truth
 STEPS = (
     "alter table public.jobs add column season text not null default 'spring'",
     "alter table public.jobs rename column season to time_of_year",
+    "alter table public.jobs alter created_at type timestamptz using created_at - interval '1 day'",
     "alter table public.jobs drop column time_of_year",
 )
 

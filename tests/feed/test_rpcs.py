@@ -71,9 +71,28 @@ async def test_the_digest_notices_columns_that_come_and_go(db: Connection) -> No
     await db.execute("alter table public.jobs add column season text default 'spring'")
     added = (await snapshot(db))["digest"]
     assert added["jobs"].pop("columns") != before["jobs"].pop("columns")
+    assert added["jobs"].pop("form") != before["jobs"].pop("form")
     assert added == before
     await db.execute("alter table public.jobs drop column season")
     assert (await snapshot(db))["digest"]["messages"] == before["messages"]
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        "alter table public.jobs alter created_at type timestamptz(0)",
+        "alter table public.jobs alter created_at type timestamptz using now()",
+        "alter table public.jobs alter created_at type timestamp",
+    ],
+)
+async def test_the_digest_tells_of_rows_that_were_rewritten(db: Connection, rewrite: str) -> None:
+    """Neither a version nor the name of a column changes."""
+    before = (await snapshot(db))["digest"]
+    assert (await snapshot(db))["digest"] == before
+    await db.execute(rewrite)
+    after = (await snapshot(db))["digest"]
+    assert after["jobs"].pop("form") != before["jobs"].pop("form")
+    assert after == before
 
 
 async def test_a_snapshot_holds_the_slice_and_its_digest(db: Connection) -> None:
@@ -83,6 +102,8 @@ async def test_a_snapshot_holds_the_slice_and_its_digest(db: Connection) -> None
     assert rows == slices[SCOPE]
     assert set(answer["tables"]) == set(answer["digest"])
     columns = {table: entry.pop("columns") for table, entry in answer["digest"].items()}
+    forms = {entry.pop("form") for entry in answer["digest"].values()}
+    assert len(forms) == len(answer["tables"])
     assert answer["digest"] == {t: digest_of(rows) for t, rows in answer["tables"].items()}
     seen = {t: {columns_of(row) for row in rows} for t, rows in answer["tables"].items()}
     assert seen == {table: {name} for table, name in columns.items()}

@@ -59,7 +59,7 @@ def _leaves_caches_behind(text: str) -> bool:
 
 
 def test_a_new_type_of_a_portal_tables_column_begins_a_new_epoch() -> None:
-    """The digest names columns, not their types; caches would keep the old values for ever."""
+    """Portals would notice at their next verification (SYNC-23); so they notice at once."""
     assert [file.name for file in FILES if _leaves_caches_behind(file.read_text("utf-8"))] == []
 
 

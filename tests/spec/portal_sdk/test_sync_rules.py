@@ -330,6 +330,43 @@ def test_a_snapshot_taken_while_a_column_came_is_mended_when_it_has_gone() -> No
     assert made.replica.tables["jobs"] == shaped()["jobs"]
 
 
+def formed(form: str) -> tuple[Snapshot, Head]:
+    """What the database says while its rows have this form; nothing else of it changes."""
+    digest = with_columns("id version").digest
+    forms = {"jobs": form}
+    return Snapshot("e", 1, shaped(), digest, forms=forms), Head("e", 1, digest, forms=forms)
+
+
+@pytest.mark.spec("SYNC-23")
+def test_rows_that_were_rewritten_are_read_again_once() -> None:
+    snapshot, head = formed("a")
+    made = begin_with(snapshot)
+    assert verify(made, head, snapshot, 3) == []
+    rewritten, head = formed("b")
+    assert verify(made, head, rewritten, 5) == [0]
+
+
+@pytest.mark.spec("SYNC-23")
+def test_the_form_is_kept_beside_the_rows() -> None:
+    taken, _head = formed("a")
+    waiting = SyncMachine("customer:1", CONFIG, lambda: 0.5)
+    effects = answer(waiting, waiting.handle(ev.SyncStarted(), 0.0), taken)
+    commit = asked(effects, do.CommitRows).commit
+    assert commit.forms == {"jobs": "a"}
+    made = SyncMachine("customer:1", CONFIG, lambda: 0.5)
+    made.load("e", 1, shaped(), forms=commit.forms)
+    answer(made, made.handle(ev.SyncStarted(), 0.0), page(1))
+    assert answer(made, made.handle(ev.HeadWanted(), 1.0), formed("a")[1]) == []
+    asked(answer(made, made.handle(ev.HeadWanted(), 2.0), formed("b")[1]), do.RequestSnapshot)
+
+
+@pytest.mark.spec("SYNC-23")
+def test_a_form_that_no_snapshot_has_is_looked_at_ever_more_rarely() -> None:
+    """Two databases behind one address."""
+    snapshot, head = formed("a")[0], formed("b")[1]
+    assert verify(begin_with(snapshot), head, snapshot, 20) == [0, 1, 3, 7, 15]
+
+
 @pytest.mark.spec("SYNC-12")
 def test_a_ring_at_or_before_the_cursor_asks_nothing() -> None:
     made = current(5)
