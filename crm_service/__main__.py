@@ -12,6 +12,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from crm_service.app import create_app
+from crm_service.joined_writes import JoinedWritesProtocol
 from crm_service.observability import configure_logging
 from crm_service.settings import Settings
 
@@ -45,6 +46,7 @@ def main() -> int:
     _spare_garbage_collector()
     config = uvicorn.Config(
         app,
+        http=JoinedWritesProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -13,7 +13,6 @@ from crm_service.dependencies import (
     Since,
     Until,
     WriterDep,
-    answer,
     answer_changed,
     answer_created,
     paging,
@@ -62,10 +61,10 @@ async def create_call(writer: WriterDep, response: Response, body: CallCreate) -
     return answer_created(response, created, "/v1/calls")
 
 
-@router.get("/{call_id}", responses=describe(404))
-async def get_call(reader: ReaderDep, response: Response, call_id: UUID) -> CallRead:
+@router.get("/{call_id}", response_model=CallRead, responses=describe(404))
+async def get_call(reader: ReaderDep, call_id: UUID) -> Response:
     """Get a call."""
-    return answer(response, await _calls.get(reader, call_id))
+    return await _calls.answer(reader, call_id)
 
 
 @router.patch("/{call_id}", responses=describe(404, 409, 412, 428))

@@ -12,7 +12,6 @@ from crm_service.dependencies import (
     ReaderDep,
     SearchText,
     WriterDep,
-    answer,
     answer_changed,
     answer_created,
     paging,
@@ -57,10 +56,10 @@ async def create_customer(
     return answer_created(response, created, "/v1/customers")
 
 
-@router.get("/{customer_id}", responses=describe(404))
-async def get_customer(reader: ReaderDep, response: Response, customer_id: UUID) -> CustomerRead:
+@router.get("/{customer_id}", response_model=CustomerRead, responses=describe(404))
+async def get_customer(reader: ReaderDep, customer_id: UUID) -> Response:
     """Get a customer."""
-    return answer(response, await _customers.get(reader, customer_id))
+    return await _customers.answer(reader, customer_id)
 
 
 @router.patch("/{customer_id}", responses=describe(404, 409, 412, 428))

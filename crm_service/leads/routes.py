@@ -66,10 +66,10 @@ async def list_leads(
     return await _leads.page(reader, filters, page)
 
 
-@router.get(_LEAD, responses=describe(404))
-async def get_lead(reader: ReaderDep, response: Response, customer_id: UUID) -> LeadRead:
+@router.get(_LEAD, response_model=LeadRead, responses=describe(404))
+async def get_lead(reader: ReaderDep, customer_id: UUID) -> Response:
     """Get the lead of a customer."""
-    return answer(response, await _leads.get(reader, customer_id))
+    return await _leads.answer(reader, customer_id)
 
 
 @router.post(_LEAD, status_code=status.HTTP_201_CREATED, responses=describe(409))
@@ -139,13 +139,10 @@ async def create_lead_note(
     return answer_created(response, created, f"/v1/customers/{customer_id}/lead/notes")
 
 
-@router.get(_LEAD + "/notes/{note_id}", responses=describe(404))
-async def get_lead_note(
-    reader: ReaderDep, response: Response, customer_id: UUID, note_id: UUID
-) -> LeadNoteRead:
-    """Get a note."""
-    del customer_id  # the note knows its lead; the path only says where it is shown
-    return answer(response, await _notes.get(reader, note_id))
+@router.get(_LEAD + "/notes/{note_id}", response_model=LeadNoteRead, responses=describe(404))
+async def get_lead_note(reader: ReaderDep, customer_id: UUID, note_id: UUID) -> Response:
+    """Get a note of this customer's lead."""
+    return await _notes.answer(reader, note_id, equals("customer_id", customer_id))
 
 
 @router.patch(_LEAD + "/notes/{note_id}", responses=describe(404, 409, 412, 428))
@@ -158,8 +155,8 @@ async def update_lead_note(
     if_match: IfMatch = None,
 ) -> LeadNoteRead:
     """Change a note; agents their own."""
-    del customer_id
     expected = expected_version(if_match, body.version, required=True)
+    await _notes.answer(writer, note_id, equals("customer_id", customer_id))
     changed = await change_row(_notes, writer, note_id, body.changes(), expected)
     return answer_changed(response, changed)
 

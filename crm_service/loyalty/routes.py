@@ -12,7 +12,6 @@ from crm_service.dependencies import (
     Since,
     Until,
     WriterDep,
-    answer,
     answer_created,
 )
 from crm_service.errors import NotFoundError
@@ -52,12 +51,10 @@ async def list_loyalty_entries(
     return await _ledger.page(reader, filters, page)
 
 
-@router.get("/entries/{entry_id}", responses=describe(404))
-async def get_loyalty_entry(
-    reader: ReaderDep, response: Response, entry_id: UUID
-) -> LoyaltyEntryRead:
+@router.get("/entries/{entry_id}", response_model=LoyaltyEntryRead, responses=describe(404))
+async def get_loyalty_entry(reader: ReaderDep, entry_id: UUID) -> Response:
     """Get a ledger entry."""
-    return answer(response, await _ledger.get(reader, entry_id))
+    return await _ledger.answer(reader, entry_id)
 
 
 @router.get("/accounts/{customer_id}", responses=describe(404))

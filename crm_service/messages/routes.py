@@ -56,10 +56,10 @@ async def post_message(writer: WriterDep, response: Response, body: MessageCreat
     return answer_created(response, created, "/v1/messages")
 
 
-@router.get("/{message_id}", responses=describe(404))
-async def get_message(reader: ReaderDep, response: Response, message_id: UUID) -> MessageRead:
+@router.get("/{message_id}", response_model=MessageRead, responses=describe(404))
+async def get_message(reader: ReaderDep, message_id: UUID) -> Response:
     """Get a message."""
-    return answer(response, await _messages.get(reader, message_id))
+    return await _messages.answer(reader, message_id)
 
 
 @router.post("/{message_id}/read", responses=describe(404))

@@ -67,10 +67,10 @@ async def create_staff(writer: WriterDep, response: Response, body: StaffCreate)
     return answer_created(response, created, "/v1/staff", "user_id")
 
 
-@router.get("/staff/{user_id}", responses=describe(404))
-async def get_staff(reader: ReaderDep, response: Response, user_id: UUID) -> StaffRead:
+@router.get("/staff/{user_id}", response_model=StaffRead, responses=describe(404))
+async def get_staff(reader: ReaderDep, user_id: UUID) -> Response:
     """Get a member of staff."""
-    return answer(response, await _staff.get(reader, user_id))
+    return await _staff.answer(reader, user_id)
 
 
 @router.patch("/staff/{user_id}", responses=describe(404, 409, 412, 428))

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from tests.support.crm import assert_problem
-from tests.support.personas import ADMIN, AGENT, MANAGER, UNLINKED
+from tests.support.personas import ADMIN, AGENT, MANAGER, UNLINKED, customer_id
 
 
 @pytest.fixture
@@ -96,6 +96,10 @@ async def test_notes_follow_their_lead(ask, lead):
     changed = await ask(AGENT, "PATCH", note, {"body": "Met", "version": 1})
     assert changed.json()["body"] == "Met"
     assert (await ask(AGENT, "GET", note)).json() == changed.json()
+    elsewhere = f"customers/{customer_id(1)}/lead/notes/{items[0]['id']}"
+    assert_problem(await ask(AGENT, "GET", elsewhere), 404, "not-found")
+    change = {"body": "Elsewhere", "version": 2}
+    assert_problem(await ask(AGENT, "PATCH", elsewhere, change), 404, "not-found")
 
 
 async def test_a_call_is_logged_and_ended(ask, customer):
