@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, cast, get_args
 
 from portal_sdk.errors import ConfigurationError
 from portal_sdk.types import DoorbellKind
+
+PULL_LIMIT_MAX = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +62,24 @@ class PortalConfig:
 
     def __post_init__(self) -> None:
         known = get_args(DoorbellKind)
-        if len(set(self.doorbells)) != len(self.doorbells) or not set(self.doorbells) <= set(known):
+        given = cast("Any", self.doorbells)  # whatever a caller without types may pass
+        wanted: list[Any] = [*given] if isinstance(given, (tuple, list)) else [given]
+        if any(kind not in known or wanted.count(kind) > 1 for kind in wanted):
             raise ConfigurationError(
-                f"doorbells must be different ones of {', '.join(known)}", setting="doorbells"
+                f"doorbells must be a tuple of different ones of {', '.join(known)}",
+                setting="doorbells",
             )
         for field in dataclasses.fields(self):
-            if field.name == "doorbells":
-                continue
-            value = getattr(self, field.name)
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-                raise ConfigurationError(
-                    f"{field.name} must be a positive number, not {value!r}", setting=field.name
-                )
-        if self.pull_limit > 5000:
-            raise ConfigurationError("pull_limit must be at most 5000", setting="pull_limit")
+            if field.name != "doorbells":
+                _check_number(field.name, getattr(self, field.name), is_whole=field.type == "int")
+        if self.pull_limit > PULL_LIMIT_MAX:
+            raise ConfigurationError(
+                f"pull_limit must be at most {PULL_LIMIT_MAX}", setting="pull_limit"
+            )
+
+
+def _check_number(name: str, value: object, *, is_whole: bool) -> None:
+    is_number = isinstance(value, int if is_whole else (int, float)) and value is not True
+    if not (is_number and math.isfinite(value) and value > 0):  # type: ignore[arg-type, operator]
+        kind = "whole number" if is_whole else "number"
+        raise ConfigurationError(f"{name} must be a positive {kind}, not {value!r}", setting=name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -74,6 +75,7 @@ class Driver:
         self._token_task: asyncio.Task[None] | None = None
         self._is_closing = False
         self._is_performing = False
+        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock_offset_s: float | None = None
         self._performers: dict[type, Callable[[Any], None]] = {
@@ -116,10 +118,10 @@ class Driver:
     async def run(self) -> None:
         """Own the core until CloseAsked was handled."""
         self._loop = loop = asyncio.get_running_loop()
+        self._note_clock(loop.time())
         while not self._is_closing:
             deadline = self._core.next_deadline()
             now = loop.time()
-            self._note_clock(now)
             if deadline is not None and deadline <= now:
                 self._perform(self._core.handle_timer(now))
                 continue
@@ -136,6 +138,8 @@ class Driver:
         """
         if self._loop is None:
             return None
+        if os.getpid() != self._pid:
+            return 0.0  # a copy that a fork made; nothing reaches it any more
         now = self._loop.time()
         if self._has_clock_jumped(now):
             return 0.0

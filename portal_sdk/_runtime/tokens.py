@@ -78,7 +78,8 @@ class PasswordAuth:
     password: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.email or not self.password:
+        given = (self.email, self.password)
+        if not all(isinstance(each, str) and each.strip() for each in given):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise ConfigurationError("PasswordAuth needs an e-mail address and a password")
 
     def token_source(self) -> TokenSource:

@@ -69,6 +69,12 @@ def test_a_key_that_cannot_be_right_is_refused(key: Any) -> None:
         Portal("http://127.0.0.1:1", key, auth=LOGIN)
 
 
+@pytest.mark.parametrize("given", [("", "x"), ("jo", " "), (5, "x"), (None, "x"), ("jo", b"x")])
+def test_a_login_that_cannot_be_right_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="needs an e-mail address and a password"):
+        PasswordAuth(*given)
+
+
 def test_something_else_than_a_sign_in_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="PasswordAuth"):
         Portal("http://127.0.0.1:1", KEY, auth=("jo@example.com", "secret"))  # type: ignore[arg-type]
@@ -90,6 +96,12 @@ def test_an_argument_of_another_kind_is_named(argument: dict[str, Any]) -> None:
         {"pull_limit": 5001},
         {"doorbells": ("bell",)},
         {"request_timeout_s": "10"},
+        {"pull_limit": 1.5},
+        {"queue_capacity": 0.5},
+        {"verify_interval_s": True},
+        {"doorbells": None},
+        {"doorbells": "broadcast"},
+        {"doorbells": (["broadcast"],)},
     ],
 )
 def test_a_setting_that_cannot_be_right_is_refused(settings: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -78,3 +79,15 @@ async def test_after_a_sleep_nothing_is_live_until_the_database_answered(
         async with asyncio.timeout(driver.CLOCK_LOOK_S + 5):
             assert [(await anext(stream)).state for _ in range(2)] == ["stale", "live"]
         assert portal.status.state == "live"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+async def test_a_copy_in_a_forked_process_is_not_live() -> None:
+    """Nothing reaches the child's copy; the parent's is as it was."""
+    async with _portal() as portal:
+        await portal.ready()
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if portal.status.state == "stale" else 1)
+        _pid, result = os.waitpid(child, 0)
+        assert (result, portal.status.state) == (0, "live")
