@@ -63,7 +63,7 @@ class PortalConfig:
     def __post_init__(self) -> None:
         known = get_args(DoorbellKind)
         given = cast("Any", self.doorbells)  # whatever a caller without types may pass
-        wanted: list[Any] = [*given] if isinstance(given, (tuple, list)) else [given]
+        wanted: list[Any] = [*given] if isinstance(given, (tuple, list)) else [None]
         if any(kind not in known or wanted.count(kind) > 1 for kind in wanted):
             raise ConfigurationError(
                 f"doorbells must be a tuple of different ones of {', '.join(known)}",

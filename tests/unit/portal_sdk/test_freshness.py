@@ -89,5 +89,5 @@ async def test_a_copy_in_a_forked_process_is_not_live() -> None:
         child = os.fork()
         if child == 0:
             os._exit(0 if portal.status.state == "stale" else 1)
-        _pid, result = os.waitpid(child, 0)
+        _pid, result = os.waitpid(child, 0)  # noqa: ASYNC222 - it ends at once
         assert (result, portal.status.state) == (0, "live")
