@@ -29,3 +29,10 @@ def outlived(status: SyncStatus, overdue_s: float) -> SyncStatus:
     """Return what is left of a live status whose proof ran out this many seconds ago."""
     since = datetime.now(UTC) - timedelta(seconds=overdue_s)
     return replace(status, state=SyncState.STALE, since=since)
+
+
+def closed_status(old: SyncStatus, error: PortalError | None) -> SyncStatus:
+    """Return the last status of a portal."""
+    return SyncStatus(
+        SyncState.CLOSED, since=datetime.now(UTC), fresh_as_of=old.fresh_as_of, last_error=error
+    )

@@ -28,7 +28,7 @@ from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.tokens import Auth
 from portal_sdk._runtime.transport import Transport
-from portal_sdk._status import outlived, status_of
+from portal_sdk._status import closed_status, outlived, status_of
 from portal_sdk._store import MemoryStore, SqliteStore, Store
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import (
@@ -125,6 +125,7 @@ class Portal:
     async def __aenter__(self) -> Self:
         if self._driver is not None:
             raise StateError("A portal is entered once; make a new one")
+        tokens = self._auth.token_source()
         self._store.lock()
         http = self._create_http()
         self._desk.start(http, self._store)
@@ -133,7 +134,7 @@ class Portal:
             self._config,
             project=self._url,
             http=http,
-            tokens=self._auth.token_source(),
+            tokens=tokens,
             transport=self._create_transport(),
             store=self._store,
             observer=self,
@@ -162,10 +163,11 @@ class Portal:
             return
         driver.handle_now(CloseAsked())
         await asyncio.wait([task])
-        for callback_task in list(self._callback_tasks):
+        others = self._callback_tasks - {asyncio.current_task()}  # a callback may close the portal
+        for callback_task in others:
             callback_task.cancel()
-        if self._callback_tasks:
-            await asyncio.wait(self._callback_tasks, timeout=self._config.close_timeout_s)
+        if others:
+            await asyncio.wait(others, timeout=self._config.close_timeout_s)
 
     async def ready(self, *, timeout_s: float = 10.0) -> None:
         """Wait until the snapshot is applied and the feed is live.
@@ -318,7 +320,7 @@ class Portal:
         is_live = state is SyncState.LIVE
         self._desk.steer(has_become_live=is_live and old.state is not SyncState.LIVE)
         new = status_of(
-            core, old, store_error=self._driver.store_error if self._driver else None,
+            core, old, store_error=self._store_error,
             pending_writes=self._desk.runner.machine.pending_count,
         )  # fmt: skip
         if new == old:
@@ -345,12 +347,7 @@ class Portal:
             self._end()
 
     def _end(self) -> None:
-        self._status = SyncStatus(
-            SyncState.CLOSED,
-            since=datetime.now(UTC),
-            fresh_as_of=self._status.fresh_as_of,
-            last_error=self._core.sync.last_error,
-        )
+        self._status = closed_status(self._status, self._core.sync.last_error)
         self._statuses.push(self._status)
         self._changes.close()
         self._statuses.close()
@@ -369,6 +366,11 @@ class Portal:
         if self._driver is None or self._status.state is SyncState.CLOSED:
             raise PortalClosedError("The portal is closed, or was never entered")
         self._driver.handle_now(event)
+
+    @property
+    def _store_error(self) -> PortalError | None:
+        rows = self._driver.store_error if self._driver else None
+        return rows or self._desk.runner.store_error
 
     def _create_http(self) -> HttpApi:
         timeout_s = self._config.request_timeout_s

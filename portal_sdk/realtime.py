@@ -25,6 +25,7 @@ from portal_sdk._runtime.tokens import Auth
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import (
     ConfigurationError,
+    PortalClosedError,
     ProtocolError,
     ReadyTimeoutError,
     RequestTimeoutError,
@@ -67,6 +68,7 @@ class RealtimeClient:
         self._hub = RoomHub(self._url, self._key, self._config, self._reject)
         self._keeper: TokenKeeper | None = None
         self._http: HttpApi | None = None
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         if self._keeper is not None:
@@ -102,6 +104,7 @@ class RealtimeClient:
 
     async def close(self) -> None:
         """Leave every channel and end every task. Calling it twice is harmless."""
+        self._is_closed = True
         await self._hub.close()
         if self._keeper is not None:
             await self._keeper.close()
@@ -230,12 +233,15 @@ class RealtimeClient:
         return BroadcastRoom(self._hub, _check_topic(topic), topic, key, hears_self=hears_self)
 
     def _signed_in(self) -> TokenKeeper:
+        if self._is_closed:
+            raise PortalClosedError("The client is closed; make a new one")
         if self._keeper is None:
             raise StateError("Enter the client first: async with RealtimeClient(...) as client")
         return self._keeper
 
     def _renewed(self) -> None:
-        self._hub.steer(self._signed_in().token, is_resting=False)
+        if self._keeper is not None:
+            self._hub.steer(self._keeper.token, is_resting=False)
 
     def _reject(self) -> None:
         if self._keeper is not None:

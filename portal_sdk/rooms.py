@@ -24,6 +24,7 @@ from portal_sdk.errors import (
     ChannelError,
     ConfigurationError,
     JoinRejectedError,
+    PortalClosedError,
     PortalError,
     StateError,
 )
@@ -59,7 +60,7 @@ class _Room:
         self._runner: RoomRunner = hub.create(options, self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_ready = asyncio.Event()
-        self._is_entered = False
+        self._is_entered = self._is_ended = False
         self._refusal: PortalError | None = None
 
     @property
@@ -91,8 +92,9 @@ class _Room:
             await self.close()
             raise
         if self._refusal is not None:
+            refusal = self._refusal
             await self.close()
-            raise self._refusal
+            raise refusal
         return self
 
     async def __aexit__(
@@ -130,6 +132,13 @@ class _Room:
 
     def change(self, payload: Row) -> None:
         """Not for this room."""
+
+    def ended(self) -> None:
+        """Nobody waits for the room any longer."""
+        self._is_ended = True
+        if not self._is_ready.is_set():
+            self._refusal = PortalClosedError("Closed before the room was joined")
+            self._is_ready.set()
 
 
 class PresenceRoom(_Room):
@@ -178,9 +187,9 @@ class PresenceRoom(_Room):
         """
         self._runner.track(None if meta is None else _check_object(meta, "meta"))
 
-    async def close(self) -> None:
-        """Leave the room; streams end."""
-        await super().close()
+    def ended(self) -> None:
+        """End the streams."""
+        super().ended()
         self._changes.close()
 
     def joined(self) -> None:
@@ -270,6 +279,8 @@ class BroadcastRoom(_Room):
         subscribers: Subscribers[Broadcast[Any]] = Subscribers(
             self._hub.config.queue_capacity, self._tasks
         )
+        if self._is_ended:
+            subscribers.close()
         self._streams.append(_TypedStreams(event, model, subscribers))
         return subscribers.stream()
 
@@ -279,9 +290,9 @@ class BroadcastRoom(_Room):
             self._typing = TypingIndicator(self.send, self._key)
         return self._typing
 
-    async def close(self) -> None:
-        """Leave the room; streams end."""
-        await super().close()
+    def ended(self) -> None:
+        """End the streams and the typing indicator."""
+        super().ended()
         for typed in self._streams:
             typed.subscribers.close()
         if self._typing is not None:

@@ -15,7 +15,12 @@ from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.room_link import RoomOptions
-from portal_sdk.errors import PortalError, ReadyTimeoutError
+from portal_sdk.errors import (
+    PortalClosedError,
+    PortalError,
+    ReadyTimeoutError,
+    SlowConsumerError,
+)
 from portal_sdk.types import Row
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -66,7 +71,7 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
     ) -> None:
         self._model = model
         self._config = hub.config
-        self._was_joined = False
+        self._was_joined = self._is_ended = False
         self._joined = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._items: Subscribers[TableChange[ModelT] | Gap] = Subscribers(
@@ -100,6 +105,8 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
         except BaseException:
             await self.close()
             raise
+        if self._is_ended:
+            raise PortalClosedError("The client is closed")
         return self
 
     async def __aexit__(
@@ -111,12 +118,15 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
         await self.close()
 
     async def __anext__(self) -> TableChange[ModelT] | Gap:
-        return await anext(self._stream)
+        try:
+            return await anext(self._stream)
+        except SlowConsumerError:
+            self._stream = self._items.stream()
+            return Gap("overflow")
 
     async def close(self) -> None:
         """Stop streaming; iteration ends. Calling it twice is harmless."""
         await self._runner.close()
-        self._items.close()
 
     # Told by the runner.
 
@@ -143,6 +153,12 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
         """Decode one change; what has no values is a gap."""
         change = self._read(payload.get("data"))
         self._push(change if change is not None else Gap("unreadable"))
+
+    def ended(self) -> None:
+        """The stream is closed, by its user or together with the client."""
+        self._is_ended = True
+        self._items.close()
+        self._joined.set()
 
     def _push(self, item: TableChange[ModelT] | Gap) -> None:
         self._items.push(item)

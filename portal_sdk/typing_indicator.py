@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
@@ -60,7 +61,11 @@ class TypingIndicator:
         if self._sent_at is not None and now - self._sent_at < TYPING_PAUSE_S:
             return
         self._sent_at = now
-        await self._send(is_typing=True)
+        try:
+            await self._send(is_typing=True)
+        except BaseException:
+            self._sent_at = None  # the next keystroke tries again
+            raise
 
     async def stop(self) -> None:
         """Say that the user stopped typing, for example because the message was sent."""
@@ -78,6 +83,7 @@ class TypingIndicator:
         """Forget everything; streams end."""
         if self._timer is not None:
             self._timer.cancel()
+        self._roster.expire(math.inf)
         self._changes.close()
 
     async def _send(self, *, is_typing: bool) -> None:

@@ -132,6 +132,11 @@ class CallbackQueue:
     async def _finish(self, awaitable: Awaitable[Any]) -> None:
         try:
             await awaitable
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._report(error)  # it awaited something that somebody else cancelled
         except Exception as error:  # noqa: BLE001 - the user's function failed, not the portal
             self._report(error)
 
@@ -156,7 +161,7 @@ class CallbackQueue:
         except IndexError:  # the loop's thread cleared the queue: the portal closes
             return None
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         # The message and the frames of the error may hold row data: neither is logged.
         self.error_count += 1
         logger.error(

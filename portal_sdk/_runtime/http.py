@@ -27,6 +27,8 @@ from portal_sdk.errors import (
 )
 
 TOKEN_CODES = frozenset({"PGRST300", "PGRST301", "PGRST303", "bad_jwt"})
+RETRY_AFTER_CAP_S = 3600.0
+"""Nobody is asked to wait longer: what a server says may be wrong."""
 _encode = json_text.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -205,4 +207,4 @@ def _json_object(answer: HttpAnswer) -> dict[str, Any] | None:
 
 def _retry_after_s(answer: HttpAnswer) -> float | None:
     value = answer.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else None
+    return min(float(value), RETRY_AFTER_CAP_S) if value.isdecimal() else None

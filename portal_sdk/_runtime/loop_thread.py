@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from portal_sdk.errors import PortalClosedError, StateError
 
 ResultT = TypeVar("ResultT")
+ALIVE_CHECK_S = 1.0
 
 
 class LoopThread:
@@ -34,7 +35,7 @@ class LoopThread:
         self._check()
         future = asyncio.run_coroutine_threadsafe(work(), self._loop)
         try:
-            return future.result()
+            return self._wait_for(future)
         except concurrent.futures.CancelledError as error:
             raise PortalClosedError("The portal was closed during this call") from error
         except BaseException:
@@ -55,6 +56,17 @@ class LoopThread:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    def _wait_for(self, future: concurrent.futures.Future[ResultT]) -> ResultT:
+        """Wait for the result; not for ever, should the loop end before it began the work."""
+        while True:
+            try:
+                return future.result(ALIVE_CHECK_S)
+            except TimeoutError:
+                if future.done():
+                    return future.result()  # the work's own error, or it ended just now
+                if not self._thread.is_alive():
+                    raise PortalClosedError("The portal was closed during this call") from None
 
     def _check(self) -> None:
         if threading.current_thread() is self._thread:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 from portal_sdk._core import room as do
@@ -17,6 +18,7 @@ from portal_sdk.errors import ChannelClosedError, ConnectionLostError, PortalErr
 from portal_sdk.types import Row
 
 logger = logging.getLogger("portal_sdk.rooms")
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class TokenHolder(Protocol):
@@ -56,6 +58,9 @@ class RoomOwner(Protocol):
 
     def change(self, payload: Row) -> None:
         """A database change arrived."""
+
+    def ended(self) -> None:
+        """The room is closed, by its user or together with the portal; may come twice."""
 
 
 class RoomRunner:
@@ -105,7 +110,7 @@ class RoomRunner:
         link = self._link
         if link is not None and self.is_joined:
             token = self._tokens.access_token()
-            self._run(link.push_token(token), "token", self._machine.generation)
+            self._run(partial(link.push_token, token), "token", self._machine.generation)
         else:
             self._perform(self._machine.open(self._now()))
 
@@ -140,6 +145,7 @@ class RoomRunner:
         """Leave the room; bounded by ``close_timeout_s``."""
         self._tokens.drop_room(self)
         self._perform(self._machine.close())
+        self._owner.ended()
         if self._timer is not None:
             self._timer.cancel()
         tasks = list(self._tasks)
@@ -198,16 +204,16 @@ class RoomRunner:
         self._link = RoomLink(
             self._url, self._api_key, self._config, effect.generation, token, self._options, self
         )
-        self._run(self._link.open(), "open", effect.generation)
+        self._run(self._link.open, "open", effect.generation)
 
     def _drop(self, effect: do.DropRoom) -> None:
         link, self._link = self._link, None
         if link is not None:
-            self._run(link.close(), "close", effect.generation)
+            self._run(link.close, "close", effect.generation)
 
     def _beat(self, effect: do.BeatRoom) -> None:
         if self._link is not None:
-            self._run(self._link.beat(), "heartbeat", effect.generation)
+            self._run(self._link.beat, "heartbeat", effect.generation)
 
     def _send_track(self, effect: do.SendTrack) -> None:
         if self._link is None:
@@ -216,7 +222,7 @@ class RoomRunner:
         payload: Row = {"type": "presence", "event": event}
         if effect.meta is not None:
             payload["payload"] = effect.meta
-        self._run(self._link.send("presence", payload), "track", effect.generation)
+        self._run(partial(self._link.send, "presence", payload), "track", effect.generation)
 
     # Private.
 
@@ -237,14 +243,14 @@ class RoomRunner:
         except Exception as error:
             raise ConnectionLostError("The room's connection was lost") from error
 
-    def _run(self, work: Coroutine[Any, Any, None], name: str, generation: int) -> None:
+    def _run(self, work: Work, name: str, generation: int) -> None:
         task = asyncio.create_task(self._guard(work, generation), name=f"portal-room-{name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guard(self, work: Coroutine[Any, Any, None], generation: int) -> None:
+    async def _guard(self, work: Work, generation: int) -> None:
         try:
-            await work
+            await work()  # made here: a task that is cancelled at once leaves nothing behind
         except Exception as error:
             logger.debug("Unexpected error in a room", exc_info=error)
             lost = ConnectionLostError(f"Unexpected {type(error).__name__} in a room")

@@ -43,7 +43,7 @@ class StoreKeeper:
         self._start = start
         self._everything = everything
         self._set_aside: Store | None = None
-        self._must_rewrite = False
+        self._must_rewrite = self._must_purge = False
         self._retry_at = 0.0
 
     def open(self, effect: do.OpenStore) -> None:
@@ -81,7 +81,7 @@ class StoreKeeper:
             self._retry_at = now + STORE_RETRY_S
             self._note_error(error)
         else:
-            self._must_rewrite = False
+            self._must_rewrite = self._must_purge = False
             self.error = None
 
     def purge(self, _effect: do.PurgeStore) -> None:
@@ -89,11 +89,13 @@ class StoreKeeper:
         try:
             self._store.purge()
         except StoreError as error:
-            self._must_rewrite = True
+            self._must_rewrite = self._must_purge = True
             self._note_error(error)
 
     def close(self) -> None:
         """Release the store."""
+        if self._must_purge:  # SYNC-18: what was taken back must not stay in the file
+            self.purge(do.PurgeStore())
         self._store.close()
         if self._set_aside is not None:
             self._set_aside.close()

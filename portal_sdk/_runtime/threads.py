@@ -32,6 +32,8 @@ async def run_in_thread(work: Callable[[], ResultT]) -> ResultT:
             return
         if error is None:
             future.set_result(result)
+        elif isinstance(error, StopIteration):  # a future refuses it, and would wait for ever
+            future.set_exception(RuntimeError("The function raised StopIteration"))
         else:
             future.set_exception(error)
 

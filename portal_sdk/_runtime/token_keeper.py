@@ -19,7 +19,13 @@ from portal_sdk._core.token import TokenEvent, TokenMachine
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.tokens import TokenSource
 from portal_sdk.config import PortalConfig
-from portal_sdk.errors import AuthError, PortalError, RequestTimeoutError, TokenRejectedError
+from portal_sdk.errors import (
+    AuthError,
+    PortalError,
+    ProtocolError,
+    RequestTimeoutError,
+    TokenRejectedError,
+)
 
 
 class TokenKeeper:
@@ -88,6 +94,9 @@ class TokenKeeper:
             self.error, event = error, TokenFailed(error)
         except TimeoutError:
             self.error = RequestTimeoutError("No access token in time")
+            event = TokenFailed(self.error)
+        except Exception as error:  # noqa: BLE001 - an unknown source of tokens; asked again
+            self.error = ProtocolError(f"Unexpected {type(error).__name__} while getting a token")
             event = TokenFailed(self.error)
         else:
             self.token, self.user_id, self.error = issued.token, issued.user_id, None

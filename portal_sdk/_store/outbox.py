@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sqlite3
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from portal_sdk._core.write import Entry, Write, WriteKind, WriteState
 from portal_sdk.errors import StoreError
 
+logger = logging.getLogger("portal_sdk.outbox")
 SCHEMA = """
 create table if not exists outbox (
     write_id text primary key,
@@ -73,9 +75,13 @@ class SqliteOutbox:
             rows = self._opened().execute(
                 "select body from outbox where owner = ? order by serial", (owner,)
             )
-            return [parse_entry(body) for (body,) in rows.fetchall()]
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            found = [_try_parse(body) for (body,) in rows.fetchall()]
+        except sqlite3.Error as error:
             raise StoreError(f"The outbox cannot be read: {error}") from error
+        entries = [entry for entry in found if entry is not None]
+        if unreadable := len(found) - len(entries):
+            logger.error("%d unsent writes cannot be read; they are kept, not sent", unreadable)
+        return entries
 
     def save(self, owner: str, entry: Entry) -> None:
         """Make the entry durable, also against a power cut."""
@@ -108,6 +114,14 @@ class SqliteOutbox:
 def render_entry(entry: Entry) -> str:
     """Return the entry as JSON."""
     return json.dumps(dataclasses.asdict(entry), separators=(",", ":"), ensure_ascii=False)
+
+
+def _try_parse(body: str) -> Entry | None:
+    """Return the entry, or None: one that another version wrote must not hold back the others."""
+    try:
+        return parse_entry(body)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def parse_entry(body: str) -> Entry:

@@ -5,7 +5,7 @@ guarantees. It may be used from several threads. Reads take about 0.1 ms.
 """
 
 from portal_sdk.blocking.portal import Portal
-from portal_sdk.blocking.rooms import BroadcastRoom, PresenceRoom
+from portal_sdk.blocking.rooms import BroadcastRoom, PresenceRoom, TypingIndicator
 from portal_sdk.blocking.streams import BlockingStream
 from portal_sdk.blocking.tables import (
     GroupedView,
@@ -31,5 +31,6 @@ __all__ = [
     "PresenceRoom",
     "Profile",
     "Table",
+    "TypingIndicator",
     "View",
 ]

@@ -74,6 +74,11 @@ class Table(Generic[RecordT]):
         self._thread = thread
         self._table = table
 
+    @property
+    def name(self) -> str:
+        """Name of the table in the database."""
+        return self._table.name
+
     def __getitem__(self, row_id: str | UUID) -> RecordT:
         return self._thread.call(lambda: self._table[row_id])
 
@@ -211,6 +216,11 @@ class Profile(Table[Customer]):
     """The customer's own record; see ``portal_sdk.Profile``."""
 
     _table: writable.Profile
+
+    @property
+    def record(self) -> Customer | None:
+        """The customer, or None before the first snapshot."""
+        return self._thread.call(lambda: self._table.record)
 
     def update(self, **columns: str | None) -> PendingWrite[Customer]:
         """Change contact data; ``portal.customer`` shows it when this returns."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from portal_sdk._runtime.loop_thread import LoopThread
 from portal_sdk._runtime.merging import Resolver
+from portal_sdk.blocking.streams import BlockingStream
 from portal_sdk.errors import PortalError
 from portal_sdk.models import PortalModel
 from portal_sdk.portal import Portal as AsyncPortal
+from portal_sdk.types import Row
 from portal_sdk.writes import PendingWrite as AsyncWrite
 from portal_sdk.writes import WriteState
 
@@ -39,6 +42,16 @@ class PendingWrite(Generic[RecordT]):
     def table(self) -> str:
         """Name of the table it is about."""
         return self._write.table
+
+    @property
+    def values(self) -> Row:
+        """What was to be written, by column (a copy)."""
+        return self._write.values
+
+    @property
+    def made_at(self) -> datetime:
+        """When it was made, by this machine's clock, UTC."""
+        return self._write.made_at
 
     @property
     def state(self) -> WriteState:
@@ -79,6 +92,20 @@ class Outbox:
         writes = self._thread.call(lambda: list(self._outbox))
         return iter([PendingWrite(self._thread, write) for write in writes])
 
+    def __getitem__(self, write_id: str) -> PendingWrite[Any]:
+        return PendingWrite(self._thread, self._thread.call(lambda: self._outbox[write_id]))
+
+    def of_row(self, row_id: object) -> list[PendingWrite[Any]]:
+        """Return the writes on one row, oldest first."""
+        writes = self._thread.call(lambda: self._outbox.of_row(row_id))
+        return [PendingWrite(self._thread, write) for write in writes]
+
+    def refusals(self) -> BlockingStream[PendingWrite[Any]]:
+        """Return an iterator over every write that is refused from now on."""
+        thread = self._thread
+        stream = _Handles(thread, thread.call(self._outbox.refusals))
+        return BlockingStream(thread, stream)
+
     @property
     def refused(self) -> list[PendingWrite[Any]]:
         """The refused writes, oldest first."""
@@ -106,6 +133,17 @@ class Outbox:
     def discard(self, write: PendingWrite[Any] | str) -> None:
         """Give up a write that has no effect."""
         self._thread.call(lambda: self._outbox.discard(_id_of(write)))
+
+
+class _Handles(AsyncIterator[PendingWrite[Any]]):
+    """The handles of a stream, each with its thread."""
+
+    def __init__(self, thread: LoopThread, stream: AsyncIterator[AsyncWrite[Any]]) -> None:
+        self._thread = thread
+        self._stream = stream
+
+    async def __anext__(self) -> PendingWrite[Any]:
+        return PendingWrite(self._thread, await anext(self._stream))
 
 
 def _id_of(write: PendingWrite[Any] | str) -> str:

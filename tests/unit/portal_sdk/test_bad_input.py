@@ -21,9 +21,12 @@ from portal_sdk import (
     PortalClosedError,
     PortalConfig,
     StateError,
+    StoreError,
     StoreUnusableError,
 )
 from portal_sdk._runtime import tokens
+from portal_sdk._store import SqliteStore
+from portal_sdk._store.outbox import SqliteOutbox
 from portal_sdk.testing import FakeProject
 from tests.support.waiting import eventually
 
@@ -259,6 +262,49 @@ async def test_a_path_that_is_no_store_is_told_apart(
         await project.portal(project.add_customer(), store=tmp_path / name).__aenter__()
     assert "delete" not in str(caught.value)
     assert (tmp_path / "diary.txt").read_text().startswith("Dear diary")
+
+
+async def test_a_full_disk_is_in_the_status_also_when_only_writes_meet_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write is kept before it is shown; what happens to it afterwards may not be."""
+    project = FakeProject()
+    jo = project.add_customer()
+    async with project.portal(jo, store=tmp_path / "p.db") as portal:
+        await portal.ready()
+        sent = await portal.messages.send("kept")
+
+        def full(*_arguments: Any) -> None:
+            raise StoreError("no space")
+
+        monkeypatch.setattr(SqliteOutbox, "_write", full)
+        with pytest.raises(StoreError, match="no space"):
+            await portal.messages.send("not kept")
+        await sent.synced(timeout_s=5)
+        assert [message.body for message in portal.messages] == ["kept"]
+        assert isinstance(portal.status.last_error, StoreError)
+
+
+async def test_rows_that_could_not_be_erased_are_erased_at_the_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SYNC-18: the disk was full when access was taken away; nothing may stay in the file."""
+    project = FakeProject()
+    jo = project.add_customer(name="Jo Secret")
+    path = tmp_path / "p.db"
+    async with project.portal(jo, store=path) as portal:
+        await portal.ready()
+        real = SqliteStore.purge
+
+        def full(_self: SqliteStore) -> None:
+            raise StoreError("no space")
+
+        monkeypatch.setattr(SqliteStore, "purge", full)
+        project.faults.http_status = 403
+        project.update(jo, "customers", jo.id, phone="1")
+        await eventually(lambda: len(portal.profile) == 0)
+        monkeypatch.setattr(SqliteStore, "purge", real)
+    assert b"Jo Secret" not in path.read_bytes()
 
 
 async def test_a_column_that_does_not_exist_is_refused_and_a_new_one_is_not() -> None:

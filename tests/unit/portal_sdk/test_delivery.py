@@ -12,9 +12,11 @@ import pytest
 
 from portal_sdk._core.overlay import Overlay
 from portal_sdk._runtime.delivery import CallbackQueue, Stream, Subscribers
+from portal_sdk._runtime.threads import run_in_thread
 from portal_sdk.errors import SlowConsumerError
 from portal_sdk.models import Job
 from portal_sdk.tables import LiveTable
+from portal_sdk.testing import FakeProject
 from tests.support.waiting import eventually
 
 
@@ -200,3 +202,45 @@ def test_a_table_can_be_read_in_a_callbacks_thread(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(table, "_to_record", disturbed)
     assert len(table.where(status="requested")) == 5
+
+
+async def test_a_callback_that_waits_for_something_cancelled_loses_no_call() -> None:
+    """The cancellation is an error of the callback; only ours ends its queue."""
+    seen: list[int] = []
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+
+    async def callback(number: int) -> None:
+        seen.append(number)
+        if number == 1:
+            await cancelled
+
+    calls, tasks = queue(callback)
+    for number in (1, 2, 3):
+        calls.push(number)
+    await asyncio.wait(set(tasks), timeout=5)
+    assert (seen, calls.error_count) == ([1, 2, 3], 1)
+
+
+async def test_a_function_in_a_thread_may_raise_anything() -> None:
+    """A future refuses StopIteration; whoever waits must hear of it all the same."""
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(run_in_thread(lambda: next(iter(()))), 5)
+
+
+async def test_a_callback_may_close_its_portal() -> None:
+    """It goes on after the close, and everything is closed."""
+    project = FakeProject()
+    jo = project.add_customer()
+    done = asyncio.Event()
+    async with project.portal(jo) as portal:
+        await portal.ready()
+
+        @portal.jobs.on_insert
+        async def close(_job: Any) -> None:
+            await portal.close()
+            done.set()
+
+        project.insert(jo, "jobs", title="last")
+        await asyncio.wait_for(done.wait(), 5)
+        assert portal.status.state == "closed"

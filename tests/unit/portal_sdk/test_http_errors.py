@@ -67,6 +67,9 @@ def test_a_rate_limit_keeps_the_wait_the_server_asked_for() -> None:
     error = error_of_answer(HttpAnswer(429, {"retry-after": "7"}, b"{}"), URL)
     assert isinstance(error, RateLimitedError)
     assert error.retry_after_s == 7.0
+    for_ever = error_of_answer(HttpAnswer(429, {"retry-after": "9" * 400}, b"{}"), URL)
+    assert isinstance(for_ever, RateLimitedError)
+    assert for_ever.retry_after_s == 3600.0
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import portal_sdk
+from portal_sdk import blocking, rooms
 
 ROOT = Path(__file__).parents[3]
 PUBLIC_MODULES = [
@@ -25,6 +26,11 @@ PUBLIC_MODULES = [
     "portal_sdk.telemetry",
     "portal_sdk.testing",
 ]
+ROOM_OWNER = {"broadcast", "change", "doubted", "ended", "joined", "lost", "presence"}
+FOR_THE_PORTAL = {
+    "close", "deliver", "forget", "has_subscribers", "items", "reset_views", "subscribers",
+    "to_change", "touch_views",
+}  # fmt: skip
 PROPERTIES = property | functools.cached_property
 PRIVATE_TYPES = ("realtime._async", "realtime.types", "websockets", "aiohttp", "yarl", "postgrest")
 
@@ -105,3 +111,32 @@ def test_the_public_types_are_what_they_promise(command: list[str]) -> None:
     """assert_type holds in both checkers."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+FACADE = [
+    (portal_sdk.Portal, blocking.Portal, {"changes_applied", "progressed"}),
+    (rooms.PresenceRoom, blocking.PresenceRoom, ROOM_OWNER),
+    (rooms.BroadcastRoom, blocking.BroadcastRoom, ROOM_OWNER),
+    (rooms.TypingIndicator, blocking.TypingIndicator, {"close", "take"}),
+    (portal_sdk.PendingWrite, blocking.PendingWrite, {"end", "move"}),
+    (portal_sdk.Outbox, blocking.Outbox, {"add", "clear", "close", "move"}),
+    (portal_sdk.Jobs, blocking.Jobs, FOR_THE_PORTAL),
+    (portal_sdk.Messages, blocking.Messages, FOR_THE_PORTAL),
+    (portal_sdk.Loyalty, blocking.Loyalty, FOR_THE_PORTAL),
+    (portal_sdk.Profile, blocking.Profile, FOR_THE_PORTAL),
+    (portal_sdk.LiveTable, blocking.Table, FOR_THE_PORTAL),
+    (portal_sdk.TableView, blocking.View, {"reset", "shown", "touch"}),
+    (portal_sdk.GroupedView, blocking.GroupedView, set[str]()),
+]
+
+
+@pytest.mark.parametrize(("original", "facade", "internal"), FACADE)
+def test_the_blocking_facade_has_everything(original: Any, facade: Any, internal: set[str]) -> None:
+    """What applications use is there for plain threads; what only the portal calls is not."""
+
+    def names(owner: Any) -> set[str]:
+        return {name for name in dir(owner) if not name.startswith("_")}
+
+    assert names(original) - names(facade) == internal
+    operators = ("__getitem__", "__iter__", "__len__", "__contains__")
+    assert [name for name in operators if hasattr(original, name) > hasattr(facade, name)] == []

@@ -254,3 +254,19 @@ def test_only_the_remembered_login_recalls_the_rows(tmp_path: Path) -> None:
     found = store.recall(PROJECT, b"proof")
     assert found is not None
     assert (found[0], found[1].n) == (USER, 1)
+
+
+def test_a_write_that_cannot_be_read_does_not_hold_back_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another version may have written it; it stays in the file, and is said."""
+    store = SqliteStore(tmp_path / "p.db")
+    store.lock()
+    outbox = SqliteOutbox(store.database)
+    outbox.save("owner", ENTRY)
+    insert = "insert into outbox values (?, 'owner', 0, ?)"
+    store.database().executemany(insert, [("odd", '{"write": {}}'), ("broken", "{")])
+    assert outbox.load("owner") == [ENTRY]
+    assert "2 unsent writes cannot be read" in caplog.text
+    (count,) = store.database().execute("select count(*) from outbox").fetchone()
+    assert count == 3
