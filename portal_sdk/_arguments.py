@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.jwt import read_payload
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import ConfigurationError
@@ -58,6 +61,53 @@ def check_kinds(store: object, config: object) -> None:
         raise ConfigurationError("config must be a PortalConfig(...)")
     if store is not None and not isinstance(store, (str, Path)):
         raise ConfigurationError("store must be the path of a file, or None")
+
+
+def check_text(
+    value: object, name: str, *, longest: int | None = None, may_be_empty: bool = False
+) -> str:
+    """Return a text the database will take.
+
+    Raises:
+        ConfigurationError: Not a text, empty, too long, or with characters that cannot be stored.
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a text, not {type(value).__name__}")
+    if not (value.strip() or may_be_empty):
+        raise ConfigurationError(f"{name} must be a text that is not empty")
+    if longest is not None and len(value) > longest:
+        raise ConfigurationError(f"{name} has {len(value)} characters; {longest} are allowed")
+    if "\x00" in value:
+        raise ConfigurationError(f"{name} must not contain NUL characters")
+    if not _is_unicode(value):
+        raise ConfigurationError(f"{name} must not contain halves of surrogate pairs")
+    return value
+
+
+def check_object(value: object, name: str) -> dict[str, Any]:
+    """Return a copy of an object of JSON values.
+
+    Raises:
+        ConfigurationError: Not a dict, or something in it cannot be sent as JSON.
+    """
+    checked = as_object(value)
+    if checked is None:
+        raise ConfigurationError(f"{name} must be an object of JSON values")
+    try:
+        text = json.dumps(checked, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{name} must hold JSON values only: {error}") from error
+    if not _is_unicode(text):
+        raise ConfigurationError(f"{name} must not contain halves of surrogate pairs")
+    return dict(checked)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_service_role(key: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
-from portal_sdk._core.json_value import as_object
+from portal_sdk._arguments import check_object
 from portal_sdk._core.presence import Member, PresenceChange, PresenceRoster
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.room import RoomRunner
@@ -153,7 +152,7 @@ class PresenceRoom(_Room):
         super().__init__(hub, RoomOptions(topic=topic, presence_key=key), name)
         self._roster = PresenceRoster()
         self._key = key
-        self._meta = None if meta is None else _check_object(meta, "meta")
+        self._meta = None if meta is None else check_object(meta, "meta")
         self._changes: Subscribers[PresenceChange] = Subscribers(
             hub.config.queue_capacity, self._tasks
         )
@@ -185,7 +184,7 @@ class PresenceRoom(_Room):
         Raises:
             ConfigurationError: Not an object of JSON values.
         """
-        self._runner.track(None if meta is None else _check_object(meta, "meta"))
+        self._runner.track(None if meta is None else check_object(meta, "meta"))
 
     def ended(self) -> None:
         """End the streams."""
@@ -247,7 +246,7 @@ class BroadcastRoom(_Room):
         if not self._is_entered:
             raise StateError("Enter the room first: async with portal.broadcast(...) as channel")
         body = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
-        frame = {"type": "broadcast", "event": event, "payload": _check_object(body or {}, event)}
+        frame = {"type": "broadcast", "event": event, "payload": check_object(body or {}, event)}
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._runner.ask("broadcast", frame)
@@ -337,17 +336,6 @@ def check_room_name(name: object) -> str:
             "A room name has 1 to 64 letters, digits, dots, dashes or underscores"
         )
     return name
-
-
-def _check_object(value: Any, name: str) -> Row:
-    checked = as_object(value)
-    if checked is None:
-        raise ConfigurationError(f"{name} must be an object of JSON values")
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{name} must hold JSON values only: {error}") from error
-    return dict(checked)
 
 
 __all__ = [

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from portal_sdk._arguments import check_object, check_text
 from portal_sdk._core.write import PATH_SEPARATOR, Write, WriteKind, column_value
 from portal_sdk._runtime.delivery import Subscribers
 from portal_sdk.errors import ConfigurationError, StateError
 from portal_sdk.models import Customer, Job, LoyaltyTransaction, Message
 from portal_sdk.tables import LiveTable, LoyaltyTable, MessageTable, ProfileTable, RowSource
 from portal_sdk.types import Change, Row
-from portal_sdk.writes import PendingWrite, check_text
+from portal_sdk.writes import PendingWrite
 
 LONGEST_MESSAGE = 10_000
 LONGEST_TITLE = 200
@@ -231,7 +231,7 @@ class Profile(ProfileTable):
         ``WriteConflictError``; changes of other columns are kept, theirs and ours.
 
         Args:
-            columns: ``name``, ``email``, ``phone``, ``address``.
+            columns: ``name``, ``email``, ``phone``, ``address``; None empties one.
 
         Raises:
             ConfigurationError: No column, or one that a customer may not change.
@@ -248,8 +248,8 @@ class Profile(ProfileTable):
                 + (f", not {', '.join(unknown)}" if unknown else ": name at least one")
             )
         for name, value in columns.items():
-            if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
-                raise ConfigurationError(f"{name} must be a text or None, not {value!r}")
+            if value is not None:
+                check_text(value, name, may_be_empty=True)
         return _patch(self._writer, "customers", _customer_id(self._writer), dict(columns))
 
     async def set_preferences(self, **preferences: Any) -> PendingWrite[Customer]:
@@ -267,10 +267,7 @@ class Profile(ProfileTable):
             raise ConfigurationError("set_preferences needs at least one key")
         if any(PATH_SEPARATOR in key for key in preferences):
             raise ConfigurationError("A preference key must not contain a dot")
-        try:
-            json.dumps(preferences)
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"Preferences must be JSON values: {error}") from error
+        check_object(preferences, "preferences")
         values = {f"preferences{PATH_SEPARATOR}{key}": v for key, v in preferences.items()}
         return _patch(self._writer, "customers", _customer_id(self._writer), values)
 

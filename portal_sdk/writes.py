@@ -246,6 +246,8 @@ class Outbox:
         return resolver
 
     def _held(self, write: PendingWrite[Any] | str) -> PendingWrite[Any]:
+        if not isinstance(write, (PendingWrite, str)):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+            raise ConfigurationError(f"Give a write of the outbox, or its id, not {write!r}")
         write_id = write if isinstance(write, str) else write.id
         held = self._writes.get(write_id)
         if held is None:
@@ -284,19 +286,4 @@ class Outbox:
         self._refusals.close()
 
 
-def check_text(value: object, name: str, *, longest: int) -> str:
-    """Return a text the database will take.
-
-    Raises:
-        ConfigurationError: Not a text, empty, or too long.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{name} must be a text that is not empty")
-    if len(value) > longest:
-        raise ConfigurationError(f"{name} has {len(value)} characters; {longest} are allowed")
-    if "\x00" in value:
-        raise ConfigurationError(f"{name} must not contain NUL characters")
-    return value
-
-
-__all__ = ["Conflict", "Outbox", "PendingWrite", "WriteRefusedError", "WriteState", "check_text"]
+__all__ = ["Conflict", "Outbox", "PendingWrite", "WriteRefusedError", "WriteState"]

@@ -29,7 +29,7 @@ from portal_sdk.errors import (
 TOKEN_CODES = frozenset({"PGRST300", "PGRST301", "PGRST303", "bad_jwt"})
 RETRY_AFTER_CAP_S = 3600.0
 """Nobody is asked to wait longer: what a server says may be wrong."""
-_encode = json_text.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_encode = json_text.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,7 @@ class HttpApi:
         """Send one request and return the decoded JSON answer.
 
         Raises:
+            InvalidRequestError: The values cannot be JSON; nothing was sent.
             PortalError: Any failure, by the tree in ``portal_sdk.errors``.
 
         Cancellation:
@@ -108,7 +109,7 @@ class HttpApi:
         sent = dict(headers or {})
         content = b""
         if json is not None:
-            content = _encode(json).encode()
+            content = _encode_json(json)
             sent["Content-Type"] = "application/json"
         if token:
             sent["Authorization"] = f"Bearer {token}"
@@ -128,6 +129,16 @@ class HttpApi:
             return from_json(answer.content)
         except ValueError as error:
             raise _not_supabase(answer, self._base_url) from error
+
+
+def _encode_json(value: Any) -> bytes:
+    try:
+        return _encode(value).encode()
+    except (TypeError, ValueError) as error:
+        kind = type(error).__name__
+        raise InvalidRequestError(
+            f"The values cannot be sent as JSON ({kind})", status=HTTPStatus.BAD_REQUEST
+        ) from None  # the error's text holds the values
 
 
 def error_of_answer(answer: HttpAnswer, base_url: str) -> PortalError:
