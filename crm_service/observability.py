@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_service.fast_path import ROUTE_KEY
 from crm_service.headers import header
+from crm_service.log_lines import JoinedLinesHandler
 from crm_service.metrics import Metrics
 from crm_service.problems import PROBLEM_HEADER, internal_problem
 
@@ -204,7 +205,7 @@ def configure_logging(level: str) -> None:
     Args:
         level: Name of the lowest level to keep.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = JoinedLinesHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Nobody prints these; finding them out at every line costs as much as the line.

@@ -29,10 +29,6 @@ class RowsText:
         plain = between and self.text.startswith(b"[{") and self.text.endswith(b"}]")
         return between + 1 if plain else None
 
-    def only(self) -> bytes:
-        """Return the row of an array that has one."""
-        return self.text.strip()[1:-1].strip()
-
     def without_last(self) -> tuple[bytes, bytes]:
         """Return the array without its last row, and the row before that one."""
         end = self.text.rindex(_BETWEEN)

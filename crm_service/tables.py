@@ -95,19 +95,17 @@ class Table(Generic[RecordT]):
     ) -> RowResponse:
         """Return one row as the database printed it, as ``page`` does.
 
-        For tables whose records take nothing from another table.
+        Its values are not read: of which types they are stands in the migrations.
 
         Raises:
             NotFoundError: No such row, or none the caller may see.
         """
-        query = [(self.key, f"eq.{row_id}"), *filters, ("select", ",".join(self._fields))]
-        found = await reader.select_text(self.name, query)
-        rows = reader.read_rows(found)
+        query = [(self.key, f"eq.{row_id}"), *filters, *self.columns.items()]
+        rows = await reader.select(self.name, query)
         if not rows:
             raise self._no_such_row()
-        if missing := [name for name in self._fields if name not in rows[0]]:
-            raise self._strange(", ".join(missing))
-        return RowResponse(found.only(), rows[0]["version"])
+        [item] = self._items(rows[:1])
+        return RowResponse(to_json(item), rows[0]["version"])
 
     async def page(
         self,
@@ -148,12 +146,16 @@ class Table(Generic[RecordT]):
         cursor = None
         if len(rows) > page.limit:
             cursor = page.cursor_behind(rows[page.limit - 1], self.key)
-        flat = [self._record.flat(row) for row in rows[: page.limit]]
-        missing = sorted({name for row in flat for name in self._fields if name not in row})
-        if missing:
-            raise self._strange(", ".join(missing))
-        items = [{name: row[name] for name in self._fields} for row in flat]
-        return PageResponse(to_json(items), cursor)
+        return PageResponse(to_json(self._items(rows[: page.limit])), cursor)
+
+    def _items(self, rows: list[Row]) -> list[Row]:
+        """Return the values of the record, in its order, as the database printed them."""
+        flat = [self._record.flat(row) for row in rows]
+        try:
+            return [{name: row[name] for name in self._fields} for row in flat]
+        except KeyError:
+            missing = sorted({name for row in flat for name in self._fields if name not in row})
+            raise self._strange(", ".join(missing)) from None
 
     async def create(
         self,

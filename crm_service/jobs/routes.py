@@ -14,7 +14,6 @@ from crm_service.dependencies import (
     Since,
     Until,
     WriterDep,
-    answer,
     answer_changed,
     answer_created,
     paging,
@@ -77,10 +76,10 @@ async def create_job(writer: WriterDep, response: Response, body: JobCreate) -> 
     return answer_created(response, created, "/v1/jobs")
 
 
-@router.get("/{job_id}", responses=describe(404))
-async def get_job(reader: ReaderDep, response: Response, job_id: UUID) -> JobRead:
+@router.get("/{job_id}", response_model=JobRead, responses=describe(404))
+async def get_job(reader: ReaderDep, job_id: UUID) -> Response:
     """Get a job."""
-    return answer(response, await _jobs.get(reader, job_id))
+    return await _jobs.answer(reader, job_id)
 
 
 @router.patch("/{job_id}", responses=describe(404, 409, 412, 428))

@@ -1,0 +1,85 @@
+"""Log lines are written together, in order, and none is lost."""
+
+import asyncio
+import io
+import logging
+
+import pytest
+
+from crm_service.log_lines import JoinedLinesHandler
+from tests.support.waiting import eventually
+
+
+class Stream(io.StringIO):
+    """Remembers each write."""
+
+    def __init__(self):
+        super().__init__()
+        self.writes = []
+
+    def write(self, text):
+        self.writes.append(text)
+        return len(text)
+
+
+@pytest.fixture
+def log():
+    stream = Stream()
+    logger = logging.getLogger("test of log lines")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    logger.handlers = [JoinedLinesHandler(stream)]
+    return logger, stream.writes
+
+
+async def test_the_lines_of_a_moment_are_one_write(log):
+    """And come by themselves, again and again."""
+    logger, writes = log
+    for text in ("a", "b"):
+        logger.info(text)
+    assert writes == []
+    await eventually(lambda: writes)
+    assert writes == ["a\nb\n"]
+    logger.info("c")
+    await eventually(lambda: len(writes) == 2)
+    assert writes[1] == "c\n"
+
+
+async def test_a_warning_takes_along_what_stands_before_it(log):
+    """It may be the last thing that is ever said."""
+    logger, writes = log
+    logger.info("a")
+    logger.warning("b")
+    assert writes == ["a\nb\n"]
+
+
+async def test_many_lines_do_not_wait(log):
+    """The memory for them is bounded."""
+    logger, writes = log
+    for number in range(200):
+        logger.info("%s", number)
+    assert "".join(writes) == "".join(f"{number}\n" for number in range(200))
+
+
+async def test_the_end_of_the_process_writes_the_rest(log):
+    """What ``logging.shutdown`` does."""
+    logger, writes = log
+    logger.info("a")
+    logger.handlers[0].flush()
+    assert writes == ["a\n"]
+
+
+def test_without_an_event_loop_lines_are_written_at_once(log):
+    """Also after one that ended with a line that waited."""
+    logger, writes = log
+
+    async def say():
+        logger.info("a")
+
+    asyncio.run(say())
+    logger.info("b")
+    assert writes == ["a\nb\n"]
+    asyncio.run(say())
+    asyncio.run(say())
+    logger.handlers[0].flush()
+    assert "".join(writes) == "a\nb\na\na\n"
