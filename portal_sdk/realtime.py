@@ -150,6 +150,7 @@ class RealtimeClient:
         Raises:
             ConfigurationError: An unknown event, or no table.
             StateError: The client is not entered.
+            JoinRejectedError: While entering: no such table or column, says the server.
         """
         name = table or _table_of(model)
         if event not in EVENTS:

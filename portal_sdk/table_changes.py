@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError
 from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.room_hub import RoomHub
-from portal_sdk._runtime.room_link import RoomOptions
+from portal_sdk._runtime.room_link import BAD_BINDING, RoomOptions
 from portal_sdk.errors import (
+    JoinRejectedError,
     PortalClosedError,
     PortalError,
     ReadyTimeoutError,
@@ -72,6 +73,7 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
         self._model = model
         self._config = hub.config
         self._was_joined = self._is_ended = False
+        self._refusal: PortalError | None = None
         self._joined = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._items: Subscribers[TableChange[ModelT] | Gap] = Subscribers(
@@ -105,6 +107,10 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
         except BaseException:
             await self.close()
             raise
+        if self._refusal is not None:
+            refusal = self._refusal
+            await self.close()
+            raise refusal
         if self._is_ended:
             raise PortalClosedError("The client is closed")
         return self
@@ -138,6 +144,10 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
 
     def lost(self, error: PortalError) -> None:
         """The gap is reported once the stream runs again: reading earlier would be in vain."""
+        is_permanent = isinstance(error, JoinRejectedError) and error.code == BAD_BINDING
+        if is_permanent and not self._joined.is_set():
+            self._refusal = error
+            self._joined.set()
 
     def doubted(self) -> None:
         """The server restarted its stream, or a frame could not be read."""

@@ -32,6 +32,8 @@ from portal_sdk.types import Row
 CLIENT_TIMEOUT_MARGIN_S = 5.0
 TOO_MANY_REQUESTS = 429
 POSTGRES = "postgres_changes"
+BAD_BINDING = "Unable to subscribe to changes with given parameters"
+"""How the server says that such a table or column cannot be followed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +213,9 @@ class RoomLink:
                 self._report_stream()
             return
         reason = str(payload.get("message", ""))
+        if is_stream and BAD_BINDING in reason:
+            self._lose(LossKind.CHANNEL, JoinRejectedError(BAD_BINDING, reason))
+            return
         self._lose(classify_reason(reason), ConnectionLostError(f"Realtime ended it: {reason}"))
 
     def heartbeat_answered(self) -> None:

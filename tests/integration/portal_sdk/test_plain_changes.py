@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from portal_sdk import (
     ConfigurationError,
     Job,
+    JoinRejectedError,
     PasswordAuth,
     PortalConfig,
     PortalError,
@@ -140,6 +141,19 @@ async def test_bad_input_is_said_clearly(account: Any, owner: asyncpg.Connection
             client.table_changes(Job, "TRUNCATE")  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match="Name the table"):
             client.table_changes(BaseModel)
+
+
+@pytest.mark.parametrize(
+    ("table", "rows"), [("jobs", "no_such_column=eq.1"), ("leads", "customer_id=eq.x")]
+)
+async def test_what_cannot_be_followed_is_said_while_entering(
+    account: Any, table: str, rows: str
+) -> None:
+    """Not after the whole time-out for joining: a column that is missing does not come."""
+    async with staff(account) as client, asyncio.timeout(10):
+        with pytest.raises(JoinRejectedError, match="given parameters"):
+            async with client.table_changes(Job, "*", rows, table=table):
+                pass
 
 
 async def test_reading_gives_every_row_in_pages(account: Any, monkeypatch: Any) -> None:
