@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from portal_sdk._core.write import Entry, Write
 from portal_sdk._runtime.delivery import Subscribers
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.outbox import OutboxRunner
+from portal_sdk._runtime.threads import check_loop
 from portal_sdk._store import SqliteStore, Store
 from portal_sdk._store.outbox import MemoryOutbox, SqliteOutbox
 from portal_sdk.config import PortalConfig
@@ -54,6 +56,7 @@ class WriteDesk:
         self._progressed = progressed
         self._recorder = recorder
         self._post: Callable[[Event], None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     # For the portal.
 
@@ -67,6 +70,7 @@ class WriteDesk:
     def connect(self, post: Callable[[Event], None] | None) -> None:
         """Take the driver's inbox, or None when the portal is closed."""
         self._post = post
+        self._loop = asyncio.get_running_loop()
 
     def steer(self, *, has_become_live: bool) -> None:
         """Tell the outbox whose writes it has, and whether they can be sent now."""
@@ -95,10 +99,11 @@ class WriteDesk:
         """The feed scope of the signed-in customer.
 
         Raises:
-            StateError: It is not known yet, or the portal is closed.
+            StateError: It is not known yet, the portal is closed, or this is not its event loop.
         """
         if self._post is None:
             raise PortalClosedError("The portal is closed, or was never entered")
+        check_loop(self._loop)
         if self.runner.owner is None:
             raise StateError("The customer is not known yet: await portal.ready() first")
         return self._core.sync.scope

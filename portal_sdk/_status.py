@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from portal_sdk._core.session import PortalCore
-from portal_sdk.errors import PortalError
+from portal_sdk.errors import PortalClosedError, PortalError
 from portal_sdk.types import SyncState, SyncStatus
 
 
@@ -36,3 +36,16 @@ def closed_status(old: SyncStatus, error: PortalError | None) -> SyncStatus:
     return SyncStatus(
         SyncState.CLOSED, since=datetime.now(UTC), fresh_as_of=old.fresh_as_of, last_error=error
     )
+
+
+def is_ready(status: SyncStatus) -> bool:
+    """Return whether the portal is live.
+
+    Raises:
+        PortalClosedError, AuthError: It will not become live by itself.
+    """
+    if status.state is SyncState.CLOSED:
+        raise PortalClosedError("The portal is closed") from status.last_error
+    if status.state is SyncState.NEEDS_AUTH and status.last_error is not None:
+        raise status.last_error.with_traceback(None)
+    return status.state is SyncState.LIVE

@@ -26,9 +26,10 @@ from portal_sdk._runtime.driver import Driver
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk._runtime.room_hub import RoomHub
+from portal_sdk._runtime.threads import check_loop
 from portal_sdk._runtime.tokens import Auth
 from portal_sdk._runtime.transport import Transport
-from portal_sdk._status import closed_status, outlived, status_of
+from portal_sdk._status import closed_status, is_ready, outlived, status_of
 from portal_sdk._store import MemoryStore, SqliteStore, Store
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import (
@@ -55,7 +56,8 @@ class Portal:
     """One signed-in customer's live data.
 
     Use it as an async context manager. Reading works at every moment; ``status`` says how fresh
-    the rows are. All methods belong to the event loop that entered the portal.
+    the rows are, and works in any thread. Everything else belongs to the event loop that entered
+    the portal.
 
     Args:
         url: The project URL, such as ``https://<ref>.supabase.co``.
@@ -113,6 +115,7 @@ class Portal:
         )  # fmt: skip
         self._loaded: Replica | None = None
         self._load_count = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
         self._driver_task: asyncio.Task[None] | None = None
         self._status = SyncStatus(SyncState.CONNECTING, since=datetime.now(UTC))
@@ -125,6 +128,7 @@ class Portal:
     async def __aenter__(self) -> Self:
         if self._driver is not None:
             raise StateError("A portal is entered once; make a new one")
+        self._loop = asyncio.get_running_loop()
         tokens = self._auth.token_source()
         self._store.lock()
         http = self._create_http()
@@ -161,6 +165,7 @@ class Portal:
         driver, task = self._driver, self._driver_task
         if driver is None or task is None:
             return
+        check_loop(self._loop)
         driver.handle_now(CloseAsked())
         await asyncio.wait([task])
         others = self._callback_tasks - {asyncio.current_task()}  # a callback may close the portal
@@ -185,10 +190,11 @@ class Portal:
         """
         if self._driver is None:
             raise PortalClosedError("Enter the portal first: async with Portal(...) as portal")
+        check_loop(self._loop)
         stream = self._statuses.stream()
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._is_ready():
+                while not is_ready(self._status):
                     await anext(stream, None)
         except TimeoutError:
             status = self._status
@@ -319,8 +325,9 @@ class Portal:
         self._rooms.steer(core.token, is_resting=core.connection.state in RESTING)
         is_live = state is SyncState.LIVE
         self._desk.steer(has_become_live=is_live and old.state is not SyncState.LIVE)
+        rows_error = self._driver.store_error if self._driver else None
         new = status_of(
-            core, old, store_error=self._store_error,
+            core, old, store_error=rows_error or self._desk.runner.store_error,
             pending_writes=self._desk.runner.machine.pending_count,
         )  # fmt: skip
         if new == old:
@@ -354,23 +361,11 @@ class Portal:
         for table in self._tables.values():
             table.close()
 
-    def _is_ready(self) -> bool:
-        status = self._status
-        if status.state is SyncState.CLOSED:
-            raise PortalClosedError("The portal is closed") from status.last_error
-        if status.state is SyncState.NEEDS_AUTH and status.last_error is not None:
-            raise status.last_error.with_traceback(None)
-        return status.state is SyncState.LIVE
-
     def _ask(self, event: PauseAsked | ResumeAsked) -> None:
         if self._driver is None or self._status.state is SyncState.CLOSED:
             raise PortalClosedError("The portal is closed, or was never entered")
+        check_loop(self._loop)
         self._driver.handle_now(event)
-
-    @property
-    def _store_error(self) -> PortalError | None:
-        rows = self._driver.store_error if self._driver else None
-        return rows or self._desk.runner.store_error
 
     def _create_http(self) -> HttpApi:
         timeout_s = self._config.request_timeout_s

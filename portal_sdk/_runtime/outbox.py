@@ -23,6 +23,7 @@ from portal_sdk._core.replica import RowChange
 from portal_sdk._core.write import Entry, Write, to_stored
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.merging import Resolver, resolve
+from portal_sdk._runtime.threads import check_loop
 from portal_sdk._runtime.writing import WriteApi
 from portal_sdk._store.outbox import MemoryOutbox, OutboxStore
 from portal_sdk.config import PortalConfig
@@ -74,6 +75,7 @@ class OutboxRunner:
         self._owner: str | None = None
         self._resolver: Resolver | None = None
         self._api: WriteApi | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -93,6 +95,7 @@ class OutboxRunner:
 
     def start(self, http: HttpApi, store: OutboxStore) -> None:
         """Take the way to the database and the place to keep writes."""
+        self._loop = asyncio.get_running_loop()
         self._api = WriteApi(http)
         self._store = store
 
@@ -148,12 +151,14 @@ class OutboxRunner:
 
     def retry(self, write_id: str) -> None:
         """Send a refused write once more."""
+        check_loop(self._loop)
         entry = self.machine.entries[write_id]
         self._see(entry.key)
         self._perform(self.machine.handle(RetryAsked(write_id), self._now()))
 
     def discard(self, write_id: str) -> None:
         """Give a write up that is certainly not in effect."""
+        check_loop(self._loop)
         self._perform(self.machine.handle(DiscardAsked(write_id), self._now()))
 
     def decide_conflicts(self, resolver: Resolver) -> None:

@@ -9,7 +9,27 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from portal_sdk.errors import StateError
+
 ResultT = TypeVar("ResultT")
+
+
+def check_loop(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Refuse a call from another thread or event loop than the portal's.
+
+    Raises:
+        StateError: It would act on the portal behind the back of its loop.
+    """
+    try:
+        is_right = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        is_right = False
+    if not is_right:
+        raise StateError(
+            "Call this in the event loop that entered the portal; from a thread, such as that of a"
+            " plain callback, use asyncio.run_coroutine_threadsafe or loop.call_soon_threadsafe,"
+            " make the callback an async function, or use portal_sdk.blocking"
+        )
 
 
 async def run_in_thread(work: Callable[[], ResultT]) -> ResultT:

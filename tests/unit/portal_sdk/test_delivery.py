@@ -13,7 +13,7 @@ import pytest
 from portal_sdk._core.overlay import Overlay
 from portal_sdk._runtime.delivery import CallbackQueue, Stream, Subscribers
 from portal_sdk._runtime.threads import run_in_thread
-from portal_sdk.errors import SlowConsumerError
+from portal_sdk.errors import SlowConsumerError, StateError
 from portal_sdk.models import Job
 from portal_sdk.tables import LiveTable
 from portal_sdk.testing import FakeProject
@@ -244,3 +244,28 @@ async def test_a_callback_may_close_its_portal() -> None:
         project.insert(jo, "jobs", title="last")
         await asyncio.wait_for(done.wait(), 5)
         assert portal.status.state == "closed"
+
+
+async def test_a_thread_reads_and_is_told_that_it_cannot_do_more() -> None:
+    """A plain callback runs in a thread: what would act behind the loop's back is refused."""
+    project = FakeProject()
+    jo = project.add_customer()
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        seen: list[Any] = []
+
+        def callback(job: Job) -> None:
+            seen.append((len(portal.jobs), portal.status.state, job.title))
+            for act in (portal.pause, portal.resume, lambda: portal.presence("a")):
+                with pytest.raises(StateError, match="event loop that entered"):
+                    act()
+            for work in (portal.close, portal.ready, lambda: portal.messages.send("x")):
+                with pytest.raises(StateError, match="event loop that entered"):
+                    asyncio.run(work())
+            seen.append("done")
+
+        portal.jobs.on_insert(callback)
+        project.insert(jo, "jobs", title="a")
+        await eventually(lambda: len(seen) == 2)
+        assert seen == [(1, "live", "a"), "done"]
+        assert portal.status.state == "live"
