@@ -41,6 +41,7 @@ from crm_service.secrets.routes import router as secrets
 from crm_service.settings import Settings
 from crm_service.signing_keys import SigningKeys
 from crm_service.staff.routes import router as staff
+from crm_service.strictness import Strictness
 from crm_service.wire import Wire
 
 _SLICES = (
@@ -63,7 +64,7 @@ _SLICES = (
 )
 
 # What any operation may answer, besides its own problems.
-_EVERYWHERE = (400, 401, 403, 408, 413, 422, 429, 503, 504)
+_EVERYWHERE = (400, 401, 403, 408, 413, 415, 422, 429, 503, 504)
 
 _CORS_REQUEST_HEADERS = [
     "Authorization",
@@ -137,6 +138,7 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Add the layers, from the innermost to the outermost."""
+    app.add_middleware(Strictness)
     app.add_middleware(FastPath)
     app.add_middleware(
         BodyLimit,

@@ -9,6 +9,7 @@
     │   │                                  ForbiddenError
     │   ├── RequestError
     │   │   ├── InvalidRequestError   422  names the fields
+    │   │   ├── UnsupportedMedia…     415  the body is not JSON
     │   │   ├── RuleRefusedError      422  a rule of the database refused the value or transition
     │   │   ├── NotFoundError         404
     │   │   ├── VersionRequiredError  428
@@ -152,6 +153,14 @@ class InvalidRequestError(RequestError):
 
     def __init__(self, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(detail, extra={"errors": [dict(error) for error in errors]})
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The body is not JSON."""
+
+    status = 415
+    code = "unsupported-media-type"
+    title = "Unsupported media type"
 
 
 class RuleRefusedError(RequestError):

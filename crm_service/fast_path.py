@@ -96,11 +96,16 @@ class FastPath:
             return
         if self._routes is None:
             self._routes = find_fast_routes(scope["app"])
-        found = _find(self._routes, scope["method"], scope["path"])
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        found = _find(self._routes, method, scope["path"])
         if found is None:
             await self._app(scope, receive, send)
             return
         route, values = found
+        if method != scope["method"]:
+            # RFC 9110, 9.3.2: as GET, without the body.
+            scope[ROUTE_KEY] = route.path
+            scope, send = {**scope, "method": method}, _without_body(send)
         answer: ASGIApp
         try:
             if route.handler.reads_body:
@@ -121,6 +126,7 @@ class FastPath:
         request = Request(scope, receive)
         body = receive.body if isinstance(receive, _Replay) else b""
         try:
+            _refuse_doubtful(request, handler)
             arguments = handler.read(_source(request, handler, body))
         except UnfitError:
             del scope["path_params"]
@@ -199,6 +205,15 @@ def _renderer(model: Any) -> Callable[[Any], bytes]:
     return render
 
 
+def _without_body(send: Send) -> Send:
+    async def send_without_body(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_without_body
+
+
 def _find(table: RouteTable, method: str, path: str) -> tuple[FastRoute, dict[str, str]] | None:
     segments = path.split("/")
     for route in table.get((method, len(segments)), ()):
@@ -206,6 +221,19 @@ def _find(table: RouteTable, method: str, path: str) -> tuple[FastRoute, dict[st
         if values is not None:
             return route, values
     return None
+
+
+def _refuse_doubtful(request: Request, handler: Handler) -> None:
+    """Leave parameters that nobody knows, and compressed bodies, to ``Strictness``.
+
+    Raises:
+        UnfitError: There are some.
+    """
+    scope = request.scope
+    if scope["query_string"] and not request.query_params.keys() <= handler.query_names:
+        raise UnfitError
+    if handler.reads_body and header(scope, b"content-encoding") is not None:
+        raise UnfitError
 
 
 def _source(request: Request, handler: Handler, body: bytes) -> Source:

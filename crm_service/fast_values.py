@@ -98,11 +98,13 @@ class Handler:
     Attributes:
         steps: The functions.
         header_names: Headers that are read, in lower case.
+        query_names: Query parameters that are read.
         reads_body: Whether one of the values is the body.
     """
 
     steps: tuple[_Step, ...]
     header_names: frozenset[bytes]
+    query_names: frozenset[str]
     reads_body: bool
 
     def read(self, source: Source) -> list[dict[str, Any]]:
@@ -174,7 +176,8 @@ def compile_handler(dependant: Dependant) -> Handler | None:
     if len(bodies) > 1:
         return None
     headers = frozenset(each.key.encode() for each in parameters if each.place == "header")
-    return Handler(tuple(compiler.steps), headers, bool(bodies))
+    query = frozenset(each.key for each in parameters if each.place == "query")
+    return Handler(tuple(compiler.steps), headers, query, bool(bodies))
 
 
 def _is_plain(dependant: Dependant) -> bool:

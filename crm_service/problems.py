@@ -31,6 +31,7 @@ _FRAMEWORK_PROBLEMS = {
     405: ("no-such-method", "No such method", "Use a method that the Allow header names."),
     408: ("body-too-slow", "Body too slow", "Send the whole body without long pauses."),
     413: ("body-too-large", "Body too large", "Send less at once."),
+    415: ("unsupported-media-type", "Unsupported media type", "Send the body as JSON."),
 }
 # For the documentation: a usual problem of each status.
 _EXAMPLES = {

@@ -69,7 +69,6 @@ QUERIED = {
     "/v1/history/{table}/{row_id}/diff",
 }
 ODD = [
-    ("HEAD", f"/v1/customers/{ID}", {}),
     ("PUT", f"/v1/customers/{ID}", {}),
     ("OPTIONS", "/v1/customers", {}),
     ("GET", "/v1/customers/", {}),
