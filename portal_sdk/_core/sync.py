@@ -18,6 +18,7 @@ from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import FeedChange, Forms, Tables
 from portal_sdk._core.lag import Lag
 from portal_sdk._core.promise import RingPromise
+from portal_sdk._core.questions import Questions
 from portal_sdk._core.replica import Commit, Replica, RowChange
 from portal_sdk._core.sync_table import SYNC_TABLE, FeedState, SyncEvent
 from portal_sdk.config import PortalConfig
@@ -52,9 +53,7 @@ class SyncMachine:
         self._draw = draw
         self._backoff = Backoff(config.backoff_base_s, config.backoff_cap_s)
         self._effects: list[SyncEffect] = []
-        self._last_request = 0
-        self._rows_request = 0  # SYNC-4: 0 when no snapshot or pull is under way
-        self._head_request = 0
+        self._asked = Questions()
         self._head_asked_at_n = 0
         self._read_again = False
         self._is_start_pending = False
@@ -105,7 +104,7 @@ class SyncMachine:
 
     def handle(self, event: SyncEvent, now: float) -> list[SyncEffect]:
         """Take a fact in at time ``now`` (seconds, monotonic); return the orders."""
-        if self._is_outdated(event):
+        if self._asked.is_outdated(event):
             return []
         rule = SYNC_TABLE[self.state][type(event)]
         self._actions[rule.action](event, now)
@@ -132,15 +131,15 @@ class SyncMachine:
     @property
     def head_request(self) -> int:
         """Number of the head request under way, or 0."""
-        return self._head_request
+        return self._asked.head
 
     def is_awaiting(self, request: int) -> bool:
         """Return whether the answer to this request would still count (SYNC-4)."""
-        return request in {self._rows_request, self._head_request} - {0}
+        return self._asked.is_awaiting(request)
 
     def follow(self, previous: SyncMachine) -> None:
         """Take over from the machine of another scope; its late answers must not count here."""
-        self._last_request = previous._last_request
+        self._asked.last = previous._asked.last
         self._is_primed = previous._is_primed
 
     def purge(self) -> list[SyncEffect]:
@@ -164,7 +163,7 @@ class SyncMachine:
 
     def _stop(self, _event: object, _now: float) -> None:
         self.state = FeedState.STOPPED
-        self._rows_request = self._head_request = 0
+        self._asked.forget()
         self._read_again = self._is_start_pending = False
         self._has_settled = False
         self._retry_at = self._deaf_at = None
@@ -204,9 +203,8 @@ class SyncMachine:
             self._send_pull("live", now)
 
     def _ask_head(self, _event: object, _now: float) -> None:
-        self._head_request = self._new_request()
         self._head_asked_at_n = self.replica.n
-        self._effects.append(do.RequestHead(self._head_request, self.scope))
+        self._effects.append(do.RequestHead(self._asked.ask_head(), self.scope))
 
     def _note_head(self, event: ev.HeadAnswered, _now: float) -> None:
         # SYNC-10: compare when the pull under way reaches exactly this position.
@@ -245,7 +243,7 @@ class SyncMachine:
             self._send_pull("catch_up", now)
         else:
             self.state = FeedState.CURRENT
-            self._rows_request = 0
+            self._asked.rows = 0
 
     def _take_page(self, event: ev.PullAnswered, now: float) -> None:
         page = event.page
@@ -271,14 +269,14 @@ class SyncMachine:
             self._send_pull("live", now)
         else:
             self.state = FeedState.CURRENT
-            self._rows_request = 0
+            self._asked.rows = 0
 
     def _fail(self, event: ev.RequestFailed, now: float) -> None:
         self.last_error = event.error
-        if event.request == self._head_request:
-            self._head_request = 0
+        if event.request == self._asked.head:
+            self._asked.head = 0
             return
-        self._rows_request = 0
+        self._asked.rows = 0
         self.state = FeedState.WAITING
         self._lag.give_up()
         delay_s = self._backoff.next_delay_s(self._draw())
@@ -291,7 +289,7 @@ class SyncMachine:
         self._enter(FeedState.SNAPSHOTTING)
         self.resync_count += self._is_primed
         self._has_settled = False
-        self._effects.append(do.RequestSnapshot(self._rows_request, self.scope))
+        self._effects.append(do.RequestSnapshot(self._asked.rows, self.scope))
 
     def _send_pull(self, source: ChangeSource, now: float) -> None:
         epoch = self.replica.epoch
@@ -303,12 +301,12 @@ class SyncMachine:
         self._lag.start(now)
         limit = self._config.pull_limit
         self._effects.append(
-            do.RequestPull(self._rows_request, self.scope, epoch, self.replica.n, limit)
+            do.RequestPull(self._asked.rows, self.scope, epoch, self.replica.n, limit)
         )
 
     def _enter(self, state: FeedState) -> None:
         self.state = state
-        self._rows_request = self._new_request()
+        self._asked.ask_rows()
         self._read_again = self._is_start_pending = False
         self._retry_at = self._promise.look_at = None
 
@@ -388,22 +386,6 @@ class SyncMachine:
         if ring.n is None or ring.n > self.replica.n:
             return True
         return ring.epoch is not None and ring.epoch != self.replica.epoch
-
-    def _is_outdated(self, event: SyncEvent) -> bool:
-        """SYNC-4: only answers to the requests under way count."""
-        match event:
-            case ev.SnapshotAnswered() | ev.PullAnswered():
-                return event.request != self._rows_request
-            case ev.HeadAnswered():
-                return event.request != self._head_request
-            case ev.RequestFailed():
-                return not self.is_awaiting(event.request)
-            case _:
-                return False
-
-    def _new_request(self) -> int:
-        self._last_request += 1
-        return self._last_request
 
     def _take_effects(self) -> list[SyncEffect]:
         effects, self._effects = self._effects, []

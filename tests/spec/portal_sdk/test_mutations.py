@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portal_sdk._core import checkpoint, connection, replica, session, sync, token
+from portal_sdk._core import checkpoint, connection, questions, replica, session, sync, token
 from tests.spec.portal_sdk import (
     test_connection_rules,
     test_doorbell_rules,
@@ -37,8 +37,7 @@ MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
         sync, "SyncMachine", "_note_ring", "if self._is_news(event):", "if False:",
     ),
     "trusts any answer": (
-        sync, "SyncMachine", "_is_outdated", "return event.request != self._rows_request",
-        "return False",
+        questions, "Questions", "is_outdated", "return event.request != self.rows", "return False",
     ),
     "moves the cursor without storing": (
         sync, "SyncMachine", "_apply", "if self.replica.n > before_n:", "if False:",
