@@ -14,6 +14,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from zlib import crc32
 
+from pydantic_core import to_json
+
 from portal_sdk._core.digest import TableDigest, TableSummary, row_hash, row_version
 from portal_sdk._store.lazy_rows import LazyRows
 from portal_sdk.types import Row
@@ -23,7 +25,6 @@ Upsert = tuple[str, str, Row]
 """Table, row id, row."""
 Shape = tuple[str, tuple[str, ...]]
 """Table and column names of a row."""
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def write_rows(connection: sqlite3.Connection, upserts: Iterable[Upsert]) -> None:
@@ -62,7 +63,7 @@ def read_tables(
 
 
 def _proven(row_id: str, row: Row) -> tuple[int, int, bytes]:
-    body = _encode(row).encode()
+    body = to_json(row)  # four times as fast as json.dumps
     bits = row_hash(row_id, row_version(row))
     return bits, crc32(body, crc32(row_id.encode(), bits & 0xFFFFFFFF)), body
 

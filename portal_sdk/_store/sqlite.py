@@ -94,7 +94,8 @@ class SqliteStore:
                     "delete from rows where table_name = ? and row_id = ?", commit.removes
                 )
             write_rows(connection, commit.upserts)
-            write_shapes(connection, shapes - known)
+            if new_shapes := shapes - known:
+                write_shapes(connection, new_shapes)
             connection.executemany("insert or replace into meta values (?, ?)", cursor)
         self._shapes = known | shapes
 
