@@ -37,6 +37,10 @@ class Histories(RuleBasedStateMachine):
     def dba_truncates(self, table: str) -> None:
         self.world.server.truncate(table)
 
+    @rule(table=tables)
+    def dba_rewrites(self, table: str) -> None:
+        self.world.server.rewrite(table)
+
     @rule()
     def dba_restores_a_backup(self) -> None:
         self.world.write(self.world.server.restore)

@@ -81,6 +81,7 @@ STEPS: tuple[Callable[[World, int], object], ...] = (
     _restore,
     lambda w, p: w.rings and w.rings.pop(p % len(w.rings)),
     lambda w, p: w.server.truncate(TABLES[p % 2]),
+    lambda w, p: w.server.rewrite(TABLES[p % 2]),
     lambda w, p: w.server.trim(),
     lambda w, p: w.cut(),
     lambda w, p: w.expire_token(),

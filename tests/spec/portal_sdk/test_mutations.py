@@ -20,7 +20,7 @@ from tests.spec.portal_sdk import (
 from tests.spec.portal_sdk.test_histories import busy_customer
 from tests.spec.portal_sdk.test_many_histories import play
 
-HISTORY_COUNT = 200
+HISTORY_COUNT = 400
 RED = (
     AssertionError, pytest.fail.Exception, AttributeError, KeyError, TypeError, ValueError,
 )  # fmt: skip
@@ -58,6 +58,10 @@ MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
     "does not look at the digest": (
         checkpoint, "Checkpoint", "agrees",
         "self.digest_trust.allows(lambda: replica.matches(head.digest))", "True",
+    ),
+    "does not look at the form of the rows": (
+        checkpoint, "Checkpoint", "agrees",
+        "self.forms_trust.allows(lambda: replica.has_forms(head.forms))", "True",
     ),
     "is live without a verification": (
         session, "PortalCore", "_state_with_doorbell",

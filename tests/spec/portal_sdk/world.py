@@ -12,7 +12,7 @@ from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
 from portal_sdk._core.connection_table import LinkState
 from portal_sdk._core.digest import row_hash
-from portal_sdk._core.feed import FeedChange, Head, PullPage, Snapshot
+from portal_sdk._core.feed import FeedChange, Forms, Head, PullPage, Snapshot
 from portal_sdk._core.replica import Commit
 from portal_sdk._core.session import PortalCore
 from portal_sdk.config import PortalConfig
@@ -39,6 +39,7 @@ class ModelServer:
         self.floor = 0
         self.rows: dict[str, dict[str, dict[str, Any]]] = {table: {} for table in TABLES}
         self.log: list[FeedChange] = []
+        self.forms = dict.fromkeys(TABLES, "form-0")
         self.token_serial = 0
         self.valid_token: str | None = None
         self.is_linked = True
@@ -48,7 +49,8 @@ class ModelServer:
 
     def insert(self, table: str) -> None:
         self._row_serial += 1
-        self._upsert(table, {"id": f"{table}-{self._row_serial}", "version": 1})
+        row_id = f"{table}-{self._row_serial}"
+        self._upsert(table, {"id": row_id, "version": 1, "form": self.forms[table]})
 
     def update(self, table: str, pick: int) -> None:
         if row_id := self._pick(table, pick):
@@ -71,6 +73,11 @@ class ModelServer:
     def truncate(self, table: str) -> None:
         """Rows vanish and no trigger runs."""
         self.rows[table] = {}
+
+    def rewrite(self, table: str) -> None:
+        """Every row gets another value, no version changes, and no trigger runs."""
+        self.forms[table] = form = f"form-{int(self.forms[table].split('-')[1]) + 1}"
+        self.rows[table] = {i: {**row, "form": form} for i, row in self.rows[table].items()}
 
     def restore(self) -> None:
         """Continuity is broken: another epoch, another position."""
@@ -103,9 +110,10 @@ class ModelServer:
         if not self.is_linked:
             return PermissionDeniedError("not yours", status=403, code="42501")
         if isinstance(effect, do.RequestSnapshot):
-            return Snapshot(self.epoch, self.n, copy.deepcopy(self.rows), self.digest())
+            rows, forms = copy.deepcopy(self.rows), dict(self.forms)
+            return Snapshot(self.epoch, self.n, rows, self.digest(), forms=forms)
         if isinstance(effect, do.RequestHead):
-            return Head(self.epoch, self.n, self.digest())
+            return Head(self.epoch, self.n, self.digest(), forms=dict(self.forms))
         return self._pull(effect)
 
     def _pull(self, effect: do.RequestPull) -> PullPage:
@@ -147,10 +155,12 @@ class FakeStore:
     epoch: str | None = None
     n: int = 0
     rows: dict[tuple[str, str], Any] = field(default_factory=dict)
+    forms: Forms = field(default_factory=dict)
 
     def commit(self, commit: Commit) -> None:
         if commit.replace:
             self.rows.clear()
+            self.forms = commit.forms
         for key in commit.removes:
             self.rows.pop(key, None)
         for table, row_id, row in commit.upserts:
@@ -162,6 +172,9 @@ class FakeStore:
         for (table, row_id), row in self.rows.items():
             tables.setdefault(table, {})[row_id] = row
         return tables
+
+    def opened(self) -> ev.StoreOpened:
+        return ev.StoreOpened(self.scope, self.epoch, self.n, self.tables(), forms=dict(self.forms))
 
 
 class World:
@@ -374,7 +387,7 @@ class World:
     def _open_store(self) -> None:
         store = self.store
         self.shadow, self.is_primed = dict(store.rows), store.epoch is not None
-        stored = ev.StoreOpened(store.scope, store.epoch, store.n, store.tables())
+        stored = store.opened()
         self._perform(self.core.handle(stored, self.now))
 
     def _recall_rows(self) -> None:
@@ -382,7 +395,7 @@ class World:
         if store.epoch is None:
             return
         self.shadow, self.is_primed = dict(store.rows), True
-        stored = ev.StoreOpened(store.scope, store.epoch, store.n, store.tables())
+        stored = store.opened()
         self._perform(self.core.handle(ev.RowsRecalled(USER, stored), self.now))
 
     def _close_doorbell(self, generation: int) -> None:
