@@ -93,7 +93,7 @@ class CrmClient(CrmConnection):
         return await self._delete(f"customers/{customer_id}", CustomerRead, version)
 
     async def get_timeline(self, customer_id: UUID, **query: Any) -> ActivityPage:
-        """Return what happened around a customer; ``query``: limit, before_id."""
+        """Return what happened around a customer; ``query``: table, actor, op, since, until, …."""
         return await self._get(f"customers/{customer_id}/timeline", ActivityPage, query)
 
     # Who is there
@@ -145,7 +145,7 @@ class CrmClient(CrmConnection):
     # Leads
 
     async def list_leads(self, **query: Any) -> Page[LeadRead]:
-        """Return a page of leads; ``query``: limit, cursor, sort, status, assigned_to."""
+        """Return a page of leads; ``query``: q, limit, cursor, sort, status, …."""
         return await self._get("leads", Page[LeadRead], query)
 
     async def get_lead(self, customer_id: UUID) -> LeadRead:
@@ -354,7 +354,7 @@ class CrmClient(CrmConnection):
     # Loyalty
 
     async def list_loyalty_entries(self, **query: Any) -> Page[LoyaltyEntryRead]:
-        """Return a page of the ledger; ``query``: limit, cursor, customer_id, kind."""
+        """Return a page of the ledger; ``query``: q, limit, cursor, customer_id, kind."""
         return await self._get("loyalty/entries", Page[LoyaltyEntryRead], query)
 
     async def get_loyalty_entry(self, entry_id: UUID) -> LoyaltyEntryRead:

@@ -1,5 +1,6 @@
 """Field types and model bases shared by the schemas of all slices; no FastAPI here."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
@@ -18,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+_EMAIL = re.compile(r"^[^\s@\x00]+@[^\s@\x00]+$")
 _INT64_MAX = 2**63 - 1
 _INT32_MAX = 2**31 - 1
 _FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
@@ -27,6 +29,12 @@ _LAST_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
 def _without_nul(value: str) -> str:
     if "\x00" in value:
         raise ValueError("must not contain the NUL character")
+    return value
+
+
+def _with_one_at(value: str) -> str:
+    if not _EMAIL.fullmatch(value):
+        raise ValueError("must be an e-mail address, such as name@example.com")
     return value
 
 
@@ -62,7 +70,10 @@ MessageBody = Annotated[
     str, StringConstraints(min_length=1, max_length=10_000, pattern=r"\S"), _NoNul
 ]
 Email = Annotated[
-    str, StringConstraints(max_length=254, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$"), _NoNul
+    str,
+    StringConstraints(max_length=254),
+    AfterValidator(_with_one_at),
+    Field(json_schema_extra={"pattern": _EMAIL.pattern}),
 ]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Cents = Annotated[int, _Number, Field(ge=0, le=_INT64_MAX, description="Minor units of money.")]

@@ -35,11 +35,20 @@ def between(
     return found
 
 
-def search(columns: Sequence[str], text: str | None) -> list[Filter]:
-    """Keep rows where every word of ``text`` occurs in one of the columns, in any case."""
+def search(columns: Sequence[str], text: str | None, of: str = "") -> list[Filter]:
+    """Keep rows where every word of ``text`` occurs in one of the columns, in any case.
+
+    Args:
+        columns: Where to look.
+        text: Words.
+        of: Name of the embedded row that has the columns, if it is not the row itself.
+    """
     words = (text or "").split()
     return [
-        ("or", "(" + ",".join(f"{column}.ilike.{_pattern(word)}" for column in columns) + ")")
+        (
+            f"{of}.or" if of else "or",
+            "(" + ",".join(f"{column}.ilike.{_pattern(word)}" for column in columns) + ")",
+        )
         for word in words
     ]
 

@@ -156,11 +156,25 @@ async def list_activity(
 async def get_timeline(
     reader: ReaderDep,
     customer_id: UUID,
+    table: Annotated[LogTable | None, Query()] = None,
+    actor: UUID | None = None,
+    actor_kind: Annotated[ActorKind | None, Query()] = None,
+    op: Annotated[Operation | None, Query()] = None,
+    since: Since = None,
+    until: Until = None,
     before_id: _Before = None,
     limit: _Limit = DEFAULT_LIMIT,
 ) -> ActivityPage:
     """List everything that happened around a customer, newest first."""
-    page = await _activity(reader, equals("customer_id", customer_id), before_id, limit)
+    filters = [
+        *equals("customer_id", customer_id),
+        *equals("table_name", table),
+        *equals("actor", actor),
+        *equals("actor_kind", actor_kind),
+        *equals("op", op),
+        *between("at", since, until),
+    ]
+    page = await _activity(reader, filters, before_id, limit)
     if not page.items and before_id is None:
         query = {"select": "id", "id": f"eq.{customer_id}"}
         if not await reader.select("customers", query):

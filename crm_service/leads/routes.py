@@ -9,6 +9,7 @@ from crm_service.dependencies import (
     IfMatch,
     PageDep,
     ReaderDep,
+    SearchText,
     Since,
     Until,
     WriterDep,
@@ -19,7 +20,7 @@ from crm_service.dependencies import (
 )
 from crm_service.editing import change_row
 from crm_service.fields import VersionedBody
-from crm_service.filters import between, equals, one_of
+from crm_service.filters import Filter, between, equals, one_of, search
 from crm_service.leads.schemas import (
     LeadCreate,
     LeadNoteCreate,
@@ -50,14 +51,16 @@ _PageDep = Annotated[
 async def list_leads(
     reader: ReaderDep,
     page: _PageDep,
+    text: SearchText = None,
     status: Annotated[list[LeadStatus] | None, Query(description="One or more.")] = None,
     assigned_to: UUID | None = None,
     min_score: Annotated[int | None, Query(ge=0, le=100)] = None,
     follow_up_from: Since = None,
     follow_up_before: Until = None,
 ) -> Response:
-    """List the leads the caller may see."""
+    """List the leads the caller may see; the search looks at the customer's name, e-mail, phone."""
     filters = [
+        *_of_customers_found(text),
         *one_of("status", status),
         *equals("assigned_to", assigned_to),
         *between("score", min_score, None),
@@ -118,10 +121,11 @@ async def list_lead_notes(
     reader: ReaderDep,
     page: PageDep,
     customer_id: UUID,
+    text: SearchText = None,
     kind: Annotated[NoteKind | None, Query()] = None,
 ) -> Response:
-    """List the notes on a lead, newest first."""
-    filters = [*equals("customer_id", customer_id), *equals("kind", kind)]
+    """List the notes on a lead, newest first; the search looks at what was written."""
+    filters = [*equals("customer_id", customer_id), *equals("kind", kind), *search(("body",), text)]
     found = await _notes.page(reader, filters, page)
     if found.is_empty:
         # No notes is not the same as no such lead, or one of somebody else.
@@ -159,6 +163,15 @@ async def update_lead_note(
     await _notes.answer(writer, note_id, equals("customer_id", customer_id))
     changed = await change_row(_notes, writer, note_id, body.changes(), expected)
     return answer_changed(response, changed)
+
+
+def _of_customers_found(text: str | None) -> list[Filter]:
+    """Keep leads whose customer is found; nothing of the customer is shown."""
+    found = search(("name", "email", "phone"), text, of="customer")
+    if not found:
+        return []
+    columns = ",".join(LeadRead.model_fields)
+    return [("select", f"{columns},customer:customers!inner()"), *found]
 
 
 def _located(response: Response, location: str, *, replayed: bool) -> Response:

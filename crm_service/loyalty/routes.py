@@ -9,13 +9,14 @@ from crm_service.access import Writer
 from crm_service.dependencies import (
     PageDep,
     ReaderDep,
+    SearchText,
     Since,
     Until,
     WriterDep,
     answer_created,
 )
 from crm_service.errors import NotFoundError
-from crm_service.filters import between, equals
+from crm_service.filters import between, equals, search
 from crm_service.loyalty.schemas import (
     EntryKind,
     LoyaltyAccountRead,
@@ -37,13 +38,15 @@ _COLLECTION = "/v1/loyalty/entries"
 async def list_loyalty_entries(
     reader: ReaderDep,
     page: PageDep,
+    text: SearchText = None,
     customer_id: UUID | None = None,
     kind: Annotated[EntryKind | None, Query()] = None,
     since: Since = None,
     until: Until = None,
 ) -> Response:
-    """List ledger entries, newest first."""
+    """List ledger entries, newest first; the search looks at the reasons."""
     filters = [
+        *search(("reason",), text),
         *equals("customer_id", customer_id),
         *equals("kind", kind),
         *between("created_at", since, until),

@@ -110,6 +110,17 @@ async def test_the_timeline_of_a_customer_holds_everything(ask, edited):
     page = (await ask(AGENT, "GET", f"{path}?limit=3")).json()
     rest = (await ask(AGENT, "GET", f"{path}?before_id={page['next_before_id']}")).json()
     assert page["items"] + rest["items"] == items
+    for query, found in (
+        ("table=jobs", items[:1]),
+        ("op=update", [item for item in items if item["op"] == "update"]),
+        (f"actor={AGENT.uid}&op=insert", [i for i in items if i["op"] == "insert"]),
+        (f"since={items[0]['at']}".replace("+", "%2B"), items[:1]),
+        (f"until={items[0]['at']}".replace("+", "%2B"), items[1:]),
+        ("since=2199-01-01T00:00:00Z", []),
+    ):
+        filtered = (await ask(AGENT, "GET", f"{path}?{query}")).json()["items"]
+        by_agent = [i for i in found if "actor=" not in query or i["actor"] == AGENT.uid]
+        assert filtered == by_agent, query
     assert_problem(await ask(AGENT, "GET", f"customers/{uuid4()}/timeline"), 404, "not-found")
 
 

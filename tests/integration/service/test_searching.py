@@ -6,6 +6,8 @@ import pytest
 
 from crm_service.customers.schemas import CustomerCreate
 from crm_service.jobs.schemas import JobCreate
+from crm_service.leads.schemas import LeadCreate, LeadNoteCreate
+from crm_service.loyalty.schemas import PointsGrant
 from tests.support.crm import assert_problem
 from tests.support.personas import AGENT
 
@@ -95,3 +97,29 @@ async def test_a_cursor_of_another_order_is_refused(ask):
     cursor = (await ask("customers", limit=1)).json()["next_cursor"]
     response = await ask("customers", limit=1, cursor=cursor, sort="name")
     assert_problem(response, 422, "invalid-request")
+
+
+async def test_leads_notes_and_points_are_searched(agent, ask, customer):
+    """Leads by whose they are, notes by what was written, points by their reason."""
+    mark = uuid4().hex
+    other = await agent.create_customer(CustomerCreate(name=f"Eve {mark}", email="eve@example.com"))
+    for lead in (customer, other):
+        await agent.create_lead(lead.id, LeadCreate(source="web"))
+        for text in ("Wants a demo", f"Call back {mark}"):
+            await agent.create_lead_note(lead.id, LeadNoteCreate(kind="call", body=text))
+
+    async def found(path, **query):
+        answer = await ask(path, **query)
+        return [item.get("body") or item["customer_id"] for item in answer.json()["items"]]
+
+    assert await found("leads", q=f"eve {mark.upper()}") == [str(other.id)]
+    assert await found("leads", q=f"eve@example {mark}", status="new") == [str(other.id)]
+    assert await found("leads", q=f"eve {mark}", status="won") == []
+    whole = (await ask("leads", q=mark)).json()["items"]
+    assert whole == [(await ask(f"customers/{other.id}/lead")).json()]
+    notes = f"customers/{customer.id}/lead/notes"
+    assert await found(notes, q=mark) == [f"Call back {mark}"]
+    assert await found(notes, q="demo wants") == ["Wants a demo"]
+    assert await found(notes, q="nothing of the kind") == []
+    await agent.award_points(PointsGrant(customer_id=customer.id, points=5, reason=f"For {mark}"))
+    assert await found("loyalty/entries", q=f"for {mark}") == [str(customer.id)]
