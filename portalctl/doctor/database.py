@@ -53,8 +53,9 @@ _TOPICS = """
     from pg_policies where schemaname = 'realtime' and tablename = 'messages'
         and 'authenticated' = any (roles)"""
 _OLD_ENTRIES = """
-    select count(*) from public.sync_changes
-    where committed_at < now() - make_interval(days => $1)"""
+    select count(*) from public.sync_scopes as s
+    join public.sync_changes as oldest on oldest.scope = s.scope and oldest.n = s.floor + 1
+    where oldest.committed_at < now() - make_interval(days => $1)"""
 
 
 def judge_migrations(plan: MigrationPlan) -> Finding:
@@ -167,7 +168,7 @@ async def _retention(connection: Connection) -> Finding:
     if count:
         return warning(
             subject,
-            f"{count} entries of the feed are older than {RETENTION_DAYS} days.",
+            f"{count} customers' feeds reach back more than {RETENTION_DAYS} days.",
             "Schedule `select private.prune_sync_changes();` (docs/howto/dba.md).",
         )
     return ok(subject, f"No entry of the feed is older than {RETENTION_DAYS} days.")

@@ -1,5 +1,17 @@
 """Change feeds as they are usually built: each loses changes or blocks writers."""
 
+_VISIBLE_SCOPE = """
+    create or replace function private.visible_scope(its_table text, "row" jsonb) returns text
+    language sql set search_path = '' as $$
+        select case
+            when "row" ->> 'deleted_at' is null
+                and not (its_table = 'invoices' and "row" ->> 'status' = 'draft')
+            then 'customer:' || ("row" ->> case its_table when 'customers' then 'id'
+                else 'customer_id' end)
+        end;
+    $$;
+"""
+
 AT_THE_WRITE = """
     do $$
     declare
@@ -17,7 +29,8 @@ AT_THE_WRITE = """
 """The counter is taken at the write and its lock kept until the end."""
 
 NUMBERS_FROM_A_SEQUENCE = (
-    AT_THE_WRITE
+    _VISIBLE_SCOPE
+    + AT_THE_WRITE
     + """
     create sequence private.seq;
     grant usage on sequence private.seq to postgres;
@@ -49,7 +62,9 @@ NUMBERS_FROM_A_SEQUENCE = (
 )
 """The usual recipe: entries are numbered when they are written."""
 
-NUMBERS_DRAWN_EARLY = """
+NUMBERS_DRAWN_EARLY = (
+    _VISIBLE_SCOPE
+    + """
     create function private.draw_early() returns trigger
     language plpgsql security definer set search_path = '' set timezone = 'UTC' as $$
     declare
@@ -105,4 +120,5 @@ NUMBERS_DRAWN_EARLY = """
         return null;
     end $$;
 """
+)
 """Numbered when written, logged at commit: what commits behind a larger number is overtaken."""

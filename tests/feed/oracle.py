@@ -141,6 +141,13 @@ async def faults_of_feed(connection: Connection) -> list[str]:
             if change.row is not None and (change.table, change.row_id) not in expected
         ]
     faults += [
+        f"{scope}: {change.op} of {change.table} at {change.n} is no entry of the log"
+        for scope, changes in log.items()
+        for change in changes
+        if change.op not in {"upsert", "remove"}
+        or (change.op == "remove" and change.row is not None)
+    ]
+    faults += [
         f"{h['scope']}: head {h['n']}, log ends at {replicas[h['scope']].last}"
         for h in heads
         if h["scope"] not in replicas or replicas[h["scope"]].last != h["n"]

@@ -38,6 +38,24 @@ STORIES: dict[str, list[str]] = {
         "select set_config('portal_sync.changes', '1 5 7', false)",
         "insert into messages (customer_id, body) values ($1, 'a'), ($2, 'b')",
     ],
+    "a count as the version before wrote it": [
+        "insert into messages (customer_id, body) values ($1, 'a')",
+        "select set_config('portal_sync.changes', pg_current_xact_id() || ' 1 ', true)",
+    ],
+    "one change from another time zone": [
+        "set local timezone = 'Asia/Tokyo'",
+        "update jobs set scheduled_start = now() where id = "
+        "(select id from jobs where customer_id = $1 limit 1)",
+    ],
+    "several changes from another time zone": [
+        "set local timezone = 'Asia/Tokyo'",
+        "update jobs set scheduled_start = now() where customer_id in ($1, $2)",
+    ],
+    "one change after another was flushed": [
+        "insert into messages (customer_id, body) values ($1, 'a')",
+        "set constraints all immediate; set constraints all deferred",
+        "insert into messages (customer_id, body) values ($1, 'b')",
+    ],
     "constraints made immediate in the middle of a statement": [
         IN_MID_STATEMENT,
         "update jobs set title = title || '1' where customer_id in ($1, $2)",

@@ -174,6 +174,28 @@ async def test_a_cursor_that_cannot_be_continued_must_resync(db: Connection) -> 
     assert not (await pull(db, head["epoch"], head["n"]))["must_resync"]
 
 
+async def test_retention_takes_what_is_old_and_nothing_else(db: Connection) -> None:
+    head = await call(db, "customer_a", "select portal_head($1)", SCOPE)
+    kept = head["n"] - 2
+    await db.execute(
+        "update sync_changes set committed_at = now() - interval '31 days' "
+        "where scope = $1 and n <= $2",
+        SCOPE,
+        kept,
+    )
+    assert await db.fetchval("select private.prune_sync_changes()") == kept
+    assert await db.fetchval("select floor from sync_scopes where scope = $1", SCOPE) == kept
+    left = await db.fetch("select n from sync_changes where scope = $1 order by n", SCOPE)
+    assert [r["n"] for r in left] == [kept + 1, kept + 2]
+    assert await db.fetchval("select private.prune_sync_changes()") == 0
+
+
+@pytest.mark.parametrize("floor", ["n + 1", "-1"])
+async def test_floor_stays_within_the_numbers(db: Connection, floor: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="floor is not between 0 and n"):
+        await db.execute(f"update sync_scopes set floor = {floor} where scope = $1", SCOPE)
+
+
 async def test_a_new_epoch_makes_every_cursor_resync_and_rings(db: Connection) -> None:
     head = await call(db, "customer_a", "select portal_head($1)", SCOPE)
     assert await db.fetchval("select private.new_sync_epoch($1)", SCOPE) == 1

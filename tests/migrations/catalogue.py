@@ -49,6 +49,13 @@ RULES: Mapping[str, str] = {
         and (r.words[1] !~ 'errcode = ' or r.words[1] !~ 'hint = '
             -- Whether somebody may do a thing is said by the message; there is no value to show.
             or (r.words[1] !~ 'detail = ' and r.words[1] !~ 'insufficient_privilege'))""",
+    # Nothing else checks what they write: an entry is a remove if and only if it has no row.
+    "writers of the change log besides the feed": """
+        select p.oid::regprocedure::text from pg_proc p
+        where p.prosrc ~* '(insert into|merge into|update) +public.sync_changes'
+        and p.oid::regprocedure::text not in (
+            'private.flush_row()', 'private.place_pending(xid8,bigint)',
+            'private.blank_removed(text[],text[],uuid[],bigint[])')""",
     "definer functions that the API exposes": """
         select p.oid::regprocedure::text from pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.prosecdef""",

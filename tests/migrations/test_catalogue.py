@@ -50,6 +50,10 @@ FAULTS = {
         "create function private.f() returns void language plpgsql as $$ begin "
         "raise exception 'no; %', 1 using errcode = '22023', hint = 'It''s a; hint.'; end $$"
     ),
+    "writers of the change log besides the feed": (
+        "create function private.f() returns void language sql as "
+        "'update public.sync_changes set op = null'"
+    ),
     "definer functions that the API exposes": (
         "create function public.f() returns int language sql security definer as 'select 1'"
     ),
