@@ -78,6 +78,7 @@ class Driver:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock_offset_s: float | None = None
+        self._clock_timer: asyncio.TimerHandle | None = None
         self._performers: dict[type, Callable[[Any], None]] = {
             do.FetchToken: self._fetch_token,
             do.PushToken: self._push_token,
@@ -118,7 +119,7 @@ class Driver:
     async def run(self) -> None:
         """Own the core until CloseAsked was handled."""
         self._loop = loop = asyncio.get_running_loop()
-        self._note_clock(loop.time())
+        self._look_at_clock()
         while not self._is_closing:
             deadline = self._core.next_deadline()
             now = loop.time()
@@ -149,6 +150,8 @@ class Driver:
     async def release(self) -> None:
         """End every task, socket and file; bounded by ``close_timeout_s``."""
         self._is_closing = True
+        if self._clock_timer is not None:
+            self._clock_timer.cancel()
         closing = [asyncio.ensure_future(link.close()) for link in self._links.values()]
         self._links.clear()
         for task in self._tasks:
@@ -170,10 +173,7 @@ class Driver:
         if not self._inbox:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
-            timer = None
-            if deadline is not None:  # CONN-11: a sleep must not hide behind a far deadline
-                at = min(deadline, loop.time() + CLOCK_LOOK_S)
-                timer = loop.call_at(at, _wake, self._waiter)
+            timer = None if deadline is None else loop.call_at(deadline, _wake, self._waiter)
             try:
                 await self._waiter
             finally:
@@ -182,12 +182,20 @@ class Driver:
                     timer.cancel()
         return self._inbox.popleft() if self._inbox else None
 
+    def _look_at_clock(self) -> None:
+        """CONN-11: a sleep must not hide behind a far deadline; a look is cheap."""
+        if self._loop is None or self._is_closing:
+            return
+        self._note_clock(self._loop.time())
+        self._clock_timer = self._loop.call_later(CLOCK_LOOK_S, self._look_at_clock)
+
     def _note_clock(self, now: float) -> None:
         """CONN-11: the two clocks drift apart when the machine sleeps."""
         has_jumped = self._has_clock_jumped(now)
         self._clock_offset_s = time.time() - now
         if has_jumped:
             self._handle(ev.ClockJumped())
+            _wake(self._waiter)
 
     def _has_clock_jumped(self, now: float) -> bool:
         known_s = self._clock_offset_s
