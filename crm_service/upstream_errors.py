@@ -108,6 +108,8 @@ def _from_own_sqlstate(body: ErrorBody) -> ServiceError | None:
 def _from_standard_sqlstate(body: ErrorBody, wait_s: int) -> ServiceError:
     code = body.code
     match code:
+        case "42501" if "row-level security policy" in body.explanation:
+            return ForbiddenError("Your role may not write this row. Ask a manager or an admin.")
         case "42501":
             return ForbiddenError(f"The database refused this for your role: {body.explanation}")
         case "23505":

@@ -124,11 +124,11 @@ async def schedule_job(
 async def reschedule_job(
     writer: WriterDep, response: Response, job_id: UUID, body: JobSchedule, if_match: IfMatch = None
 ) -> JobRead:
-    """Move a scheduled job to another time."""
+    """Move a scheduled job to another time; a started one is scheduled again."""
     expected = expected_version(if_match, body.version, required=False)
-    return answer_changed(
-        response, await change_row(_jobs, writer, job_id, body.changes(), expected)
-    )
+    # The database refuses it for a job that is done or cancelled.
+    changes = {**body.changes(), "status": "scheduled"}
+    return answer_changed(response, await change_row(_jobs, writer, job_id, changes, expected))
 
 
 @router.post("/{job_id}/start", responses=_REFUSALS)

@@ -34,6 +34,27 @@ async def test_a_job_runs_through_its_life(agent, job):
     assert done.completed_at is not None
 
 
+@pytest.mark.parametrize("ending", [("start", "complete"), ("cancel",)])
+async def test_only_what_lies_ahead_is_rescheduled(agent, job, ending):
+    """The time of a job that is done is what happened, and a cancelled one has no other."""
+    await agent.schedule_job(job.id, SLOT)
+    for step in ending:
+        await getattr(agent, f"{step}_job")(job.id)
+    before = await agent.get_job(job.id)
+    with pytest.raises(CrmProblemError) as refused:
+        await agent.reschedule_job(job.id, LATER)
+    assert refused.value.code == "rule-refused"
+    assert await agent.get_job(job.id) == before
+
+
+async def test_a_started_job_can_be_put_off(agent, job):
+    """It is scheduled again, as the states of the database allow."""
+    await agent.schedule_job(job.id, SLOT)
+    await agent.start_job(job.id)
+    moved = await agent.reschedule_job(job.id, LATER)
+    assert (moved.status, moved.scheduled_start) == ("scheduled", LATER.scheduled_start)
+
+
 async def test_a_job_with_a_start_is_created_scheduled(agent, customer):
     """One call schedules a new job."""
     created = await agent.create_job(

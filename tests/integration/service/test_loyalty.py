@@ -36,6 +36,7 @@ async def test_adjusting_is_for_managers(agent, customer):
     with pytest.raises(CrmProblemError) as caught:
         await agent.adjust_points(PointsAdjustment(customer_id=customer.id, points=5))
     assert (caught.value.status, caught.value.code) == (403, "forbidden")
+    assert caught.value.detail == "Your role may not write this row. Ask a manager or an admin."
 
 
 async def test_the_balance_never_goes_below_zero(manager, customer):
