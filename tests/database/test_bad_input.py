@@ -314,6 +314,34 @@ BAD = {
         "23514",
         "malformed name of a value",
     ),
+    "bulk: unknown table": Bad(
+        "agent", "select bulk_write('staff', '[]')", "22023", "bulk_write does not know the table"
+    ),
+    "bulk: unknown mode": Bad(
+        "agent", "select bulk_write('jobs', '[]', false, 'merge')", "22023", "malformed mode"
+    ),
+    "bulk: no list": Bad("agent", "select bulk_write('jobs', '{}')", "22023", "rows must be a"),
+    "bulk: a row without its key": Bad(
+        "agent",
+        f"""select bulk_write('jobs', '[{{"id": "{A}"}}, {{"title": "x"}}]')""",
+        "22023",
+        "rows must be a",
+    ),
+    "dashboard: backwards": Bad(
+        "manager", "select dashboard('2026-02-02', '2026-02-01')", "22023", "malformed range"
+    ),
+    "dashboard: without end": Bad(
+        "manager", "select dashboard('2026-02-02', 'infinity')", "22023", "malformed range"
+    ),
+    "dashboard: unknown zone": Bad(
+        "manager",
+        "select dashboard('2026-02-01', '2026-02-02', 'Mars/Phobos')",
+        "22023",
+        "unknown time zone",
+    ),
+    "activity: malformed cursor": Bad(
+        "agent", "select activity_since('then')", "22023", "malformed cursor"
+    ),
     "history: unknown table": Bad(
         "agent", f"select row_history('secrets', '{JOB}')", "22023", "unknown table secrets"
     ),
