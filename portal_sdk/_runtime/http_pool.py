@@ -28,6 +28,8 @@ from portal_sdk.errors import (
 )
 
 KEEPALIVE_S = 60.0
+PATIENCE_S = 0.25
+"""A request that is given up earlier says nothing about the network: its portal was closed."""
 AGENT = "portal-sdk-py"
 
 
@@ -47,15 +49,20 @@ class _SharedSession:
     async def lend(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
         """Give the session for one request, and look at how it ends."""
         session = self._get()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         counts = self._request_counts
         counts[session] = counts.get(session, 0) + 1
         try:
             yield session
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise  # nobody was reached: it says nothing about connections that are open
-        except (aiohttp.ClientError, OSError, asyncio.CancelledError):
-            if self._session is session:
-                self._session = None  # requests under way still end on it
+        except (aiohttp.ClientError, OSError):
+            self._drop(session)
+            raise
+        except asyncio.CancelledError:
+            if clock() - began >= PATIENCE_S:
+                self._drop(session)
             raise
         finally:
             counts[session] -= 1
@@ -63,6 +70,11 @@ class _SharedSession:
                 del counts[session]
                 if self._session is not session:
                     await session.close()
+
+    def _drop(self, session: aiohttp.ClientSession) -> None:
+        """Use it for no new request; those under way still end on it."""
+        if self._session is session:
+            self._session = None
 
     def _get(self) -> aiohttp.ClientSession:
         if self._session is None:

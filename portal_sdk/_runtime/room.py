@@ -13,6 +13,7 @@ from portal_sdk._core import room as do
 from portal_sdk._core.events import LossKind
 from portal_sdk._core.room import RoomEffect, RoomMachine, RoomState
 from portal_sdk._runtime.room_link import RoomLink, RoomOptions
+from portal_sdk._runtime.threads import check_loop
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import ChannelClosedError, ConnectionLostError, PortalError
 from portal_sdk.types import Row
@@ -80,6 +81,7 @@ class RoomRunner:
         self._link: RoomLink | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self._performers: dict[type, Callable[[Any], None]] = {
             do.OpenRoom: self._open,
             do.DropRoom: self._drop,
@@ -120,6 +122,7 @@ class RoomRunner:
 
     def track(self, meta: Row | None) -> None:
         """Say this about ourselves, now and after every rejoin."""
+        check_loop(self._loop)
         self._perform(self._machine.track(meta, self._now()))
 
     async def send(self, event: str, payload: Row) -> None:

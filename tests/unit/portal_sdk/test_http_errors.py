@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from portal_sdk._runtime import http_pool
 from portal_sdk._runtime.http import HttpAnswer, HttpApi, error_of_answer
 from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk.errors import (
@@ -157,3 +159,38 @@ async def test_closing_one_portal_leaves_the_connections_of_another() -> None:
         assert await other.request("GET", "/") == [1]
         await other.close()
         assert await api.request("GET", "/") == [2]
+
+
+@pytest.mark.parametrize(("patience_s", "connections"), [(60.0, 2), (0.0, 3)], ids=["no", "yes"])
+async def test_a_request_given_up_at_once_costs_the_others_no_connection(
+    monkeypatch: pytest.MonkeyPatch, patience_s: float, connections: int
+) -> None:
+    """A portal is closed in the middle of a request; waiting in vain is another matter."""
+    monkeypatch.setattr(http_pool, "PATIENCE_S", patience_s)
+    answer = http("200 OK", b"[]")
+    is_asked, opened = asyncio.Event(), 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while b"/silent" not in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(answer)
+            is_asked.set()
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    one, other = (HttpApi(PooledHttp(url, "k", timeout_s=10), url) for _ in range(2))
+    await asyncio.gather(one.request("GET", "/"), other.request("GET", "/"))
+    asking = asyncio.create_task(one.request("GET", "/silent"))
+    await is_asked.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
+    await other.request("GET", "/")
+    assert opened == connections
+    await one.close()
+    await other.close()
+    server.close()
+    await server.wait_closed()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portal_sdk import Job, PortalClosedError, PortalConfig
+from portal_sdk import Job, PortalClosedError, PortalConfig, StateError
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.token_keeper import TokenKeeper
@@ -61,6 +61,12 @@ async def test_the_streams_of_a_room_end_with_the_portal(hub: RoomHub) -> None:
         with pytest.raises(StopAsyncIteration):
             await asyncio.wait_for(anext(stream), 5)
     assert typing.keys == frozenset()
+
+
+async def test_a_thread_cannot_act_on_a_room(hub: RoomHub) -> None:
+    room = ROOMS["presence"](hub)
+    with pytest.raises(StateError, match="event loop that entered"):
+        await asyncio.to_thread(room.update, {"name": "Jo"})
 
 
 async def test_a_keystroke_that_could_not_be_told_is_tried_again(hub: RoomHub) -> None:
