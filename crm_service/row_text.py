@@ -29,6 +29,10 @@ class RowsText:
         plain = between and self.text.startswith(b"[{") and self.text.endswith(b"}]")
         return between + 1 if plain else None
 
+    def first(self) -> bytes:
+        """Return the first row of an array of several."""
+        return self.text[1 : self.text.index(_BETWEEN)]
+
     def without_last(self) -> tuple[bytes, bytes]:
         """Return the array without its last row, and the row before that one."""
         end = self.text.rindex(_BETWEEN)

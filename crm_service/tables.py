@@ -22,6 +22,7 @@ from crm_service.errors import (
 )
 from crm_service.fields import Record
 from crm_service.pagination import PageRequest, PageResponse
+from crm_service.row_text import RowsText
 from crm_service.versions import render_etag
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -75,6 +76,8 @@ class Table(Generic[RecordT]):
         self.key = key
         self._record = record
         self._fields = tuple(record.model_fields)
+        self._members = frozenset(self._fields)
+        self._by_name = select is not None
         self._soft_deleted = soft_deleted
         self.columns: Mapping[str, str] = {"select": select} if select is not None else {}
         self._adapters: dict[str, TypeAdapter[Any]] = {
@@ -117,8 +120,8 @@ class Table(Generic[RecordT]):
     ) -> PageResponse:
         """Return one page of the rows that match, as ``Page`` describes it.
 
-        The rows are passed on as the database printed them: which columns there are was asked for,
-        and of which types they are stands in the migrations.
+        The rows are passed on as the database printed them: which columns there are is looked up in
+        the first, and of which types they are stands in the migrations.
 
         Args:
             reader: Who asks.
@@ -127,13 +130,16 @@ class Table(Generic[RecordT]):
             deleted: List the deleted rows instead of the others.
         """
         query = [*filters, *page.query(self.key)]
-        asked = {name for name, _ in filters}
-        if "select" not in asked:
+        # Columns asked for by name cost PostgREST a tenth of the request: where the record has all
+        # columns of its table, the rows come as they are.
+        if self._by_name and not any(name == "select" for name, _ in filters):
             query.append(("select", self.columns.get("select") or ",".join(self._fields)))
         if self._soft_deleted:
             query.append(("deleted_at", "not.is.null" if deleted else "is.null"))
         found = await reader.select_text(self.name, query)
-        count = None if self.columns else found.count
+        count = found.count
+        if count and not self._is_whole(reader, found):
+            self._by_name, count = True, None
         if count is None:
             return self._rebuilt_page(reader.read_rows(found), page)
         if count <= page.limit:
@@ -141,8 +147,13 @@ class Table(Generic[RecordT]):
         text, last = found.without_last()
         return PageResponse(text, page.cursor_behind(from_json(last), self.key))
 
+    def _is_whole(self, reader: Reader, found: RowsText) -> bool:
+        """Tell whether rows have the record's members and no others."""
+        [first] = reader.read_rows(RowsText(b"[%b]" % found.first()))
+        return first.keys() == self._members
+
     def _rebuilt_page(self, rows: list[Row], page: PageRequest) -> PageResponse:
-        """Print the page anew, for rows with others nested, or from another printer."""
+        """Print the page anew, for rows with more or less than the record, or another printer's."""
         cursor = None
         if len(rows) > page.limit:
             cursor = page.cursor_behind(rows[page.limit - 1], self.key)

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import logging
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from crm_service.access import StaffCheck
+from crm_service.customers import routes as customer_routes
+from crm_service.customers.schemas import CustomerRead
 from crm_service.observability import JsonFormatter
 from tests.support.crm import (
     CUSTOMER_ROW,
@@ -336,3 +339,18 @@ async def test_openapi_describes_every_error_as_a_problem():
                 references = [body["schema"], *body["schema"].get("anyOf", ())]
                 (name,) = (r["$ref"].rpartition("/")[2] for r in references if "$ref" in r)
                 assert "example" in schemas[name], name
+
+
+async def test_a_column_that_the_record_does_not_have_is_not_shown(monkeypatch):
+    """It is cut off the rows that came, and the columns are asked for by name from then on."""
+    monkeypatch.setattr(customer_routes._customers, "_by_name", False)
+    row = CustomerRead.model_validate(CUSTOMER_ROW).model_dump(mode="json")
+    printed = [json.dumps({**row, "id": str(uuid4()), "credit_limit": 7}) for _ in range(2)]
+    text = "[" + ", \n ".join(printed) + "]"
+    supabase = ScriptedSupabase(httpx.Response(200, text=text))
+    answer = await ask(supabase, "GET", "/v1/customers")
+    assert len(answer.json()["items"]) == 2
+    assert all(item.keys() == row.keys() for item in answer.json()["items"])
+    assert "select" not in supabase.calls[-1].url.params
+    await ask(supabase, "GET", "/v1/customers")
+    assert "credit_limit" not in supabase.calls[-1].url.params["select"].split(",")

@@ -30,6 +30,7 @@ def test_rows_are_counted_and_the_last_one_is_cut_off(rows):
         without, before = text.without_last()
         assert json.loads(without) == rows[:-1]
         assert json.loads(before) == rows[-2]
+        assert json.loads(text.first()) == rows[0]
 
 
 @pytest.mark.parametrize(
