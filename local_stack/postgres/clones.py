@@ -17,7 +17,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-async def create_clone(admin: Connection, name: str, template: str, owner: str) -> None:
+async def create_clone(
+    admin: Connection, name: str, template: str, owner: str, *, is_durable: bool = True
+) -> None:
     """Make a database as a copy of another one, to which nobody may be connected.
 
     Args:
@@ -25,9 +27,13 @@ async def create_clone(admin: Connection, name: str, template: str, owner: str) 
         name: Of the new database.
         template: What is copied.
         owner: Role that owns the copy.
+        is_durable: The server syncs to disk. Where it does not, a checkpoint costs little, and
+            copying files takes a third less processor time than writing every page to the log.
     """
+    strategy = "wal_log" if is_durable else "file_copy"
     await admin.execute(
-        f"create database {quoted(name)} template {quoted(template)} owner {quoted(owner)}"
+        f"create database {quoted(name)} template {quoted(template)} owner {quoted(owner)} "
+        f"strategy {strategy}"
     )
 
 

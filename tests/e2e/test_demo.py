@@ -16,6 +16,7 @@ from portalctl.demo.customers import WatchedPortal
 from portalctl.demo.day import default_day_path, load_day
 from portalctl.demo.runner import DemoOptions, run_demo
 from portalctl.exits import ExitCode
+from tests.support.processes import descendants
 from tests.support.waiting import eventually
 
 DEMO = [sys.executable, "-m", "portalctl", "demo"]
@@ -62,7 +63,7 @@ async def test_a_change_that_is_dropped_or_repeated_fails_the_demo(monkeypatch):
     assert not result.passed
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.skipif(sys.platform != "linux", reason="lists processes through /proc")
 async def test_ctrl_c_leaves_no_process(tmp_path):
     demo = await asyncio.create_subprocess_exec(
@@ -80,12 +81,3 @@ async def test_ctrl_c_leaves_no_process(tmp_path):
     assert demo.returncode == ExitCode.INTERRUPTED
     assert b"Traceback" not in errors
     await eventually(lambda: [pid for pid in family if Path(f"/proc/{pid}/stat").exists()] == [])
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the children of a process, their children, and so on."""
-    found = []
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, listing.read_text().split()):
-            found += [child, *descendants(child)]
-    return found

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from portalctl import app
 from portalctl.exits import ExitCode
+from tests.support.processes import descendants
 
 DEMO = [sys.executable, "-m", "portalctl", "demo", "--web", "--port", "0"]
 
@@ -30,9 +32,12 @@ def page(tmp_path) -> Iterator[httpx.Client]:
                 client.stream("GET", "/events"),  # a page that is still open at the end
             ):
                 yield client
+                family = descendants(process.pid)
+                assert len(family) >= 3, "the stack, PostgreSQL and the service"
                 process.send_signal(signal.SIGINT)
                 assert process.stderr.read() == "demo: stopping …\n"
                 assert process.wait(30) == ExitCode.INTERRUPTED
+                assert [pid for pid in family if Path(f"/proc/{pid}/stat").exists()] == []
         finally:
             process.terminate()
 

@@ -127,7 +127,7 @@ class TestCluster:
         await self._prepare(template)
         slug = re.sub(r"[^a-z0-9]+", "_", hint.lower()).strip("_")[:40]
         name = f"t{next(self._numbers)}_{slug}"
-        await create_clone(self._connected(), name, template, "postgres")
+        await create_clone(self._connected(), name, template, "postgres", is_durable=False)
         return Database(name, self.url_as("postgres", name), self._cluster.admin_dsn(name), self)
 
     def drop(self, database: Database) -> None:
@@ -149,7 +149,7 @@ class TestCluster:
         if template != BARE:
             await self._prepare(base)
         owner = "supabase_admin" if template == BARE else "postgres"
-        await create_clone(self._connected(), template, base, owner)
+        await create_clone(self._connected(), template, base, owner, is_durable=False)
         try:
             await self._fill(template)
         except BaseException:

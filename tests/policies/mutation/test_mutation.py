@@ -20,7 +20,7 @@ from tests.policies.mutation.mutants import Mutant, all_mutants, swaps
 from tests.policies.test_matrix import add_extra_rows
 from tests.support.cluster import SEEDED, Database, TestCluster
 
-SAMPLE_STEP = 11
+SAMPLE_STEP = 16
 SURVIVORS = Path(__file__).parent / "survivors.csv"
 
 
@@ -48,7 +48,8 @@ class Laboratory:
     def _copy(self) -> Database:
         cluster, name = self._cluster, "mutant"
         admin = cluster._connected()
-        cluster._thread.call(create_clone(admin, name, self.baseline.name, "postgres"))
+        clone = create_clone(admin, name, self.baseline.name, "postgres", is_durable=False)
+        cluster._thread.call(clone)
         url = cluster.url_as("postgres", name)
         return Database(name, url, cluster.url_as("supabase_admin", name), cluster)
 
