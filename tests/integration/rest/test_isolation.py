@@ -246,6 +246,7 @@ async def test_a_cancelled_call_gives_its_connection_to_nobody(shared):
         await asyncio.gather(*(client.post("/rpc/state") for _ in range(2)))
 
         async def cancelled():
+            await eventually(lambda: not pool._lent)  # answers are out before that
             asking = asyncio.create_task(_call_directly(shared))
             await eventually(lambda: bool(pool._lent))
             asking.cancel()
