@@ -50,7 +50,7 @@ begin
         for update
     ), renewed as (
         update public.sync_scopes as s
-        set epoch = gen_random_uuid(), floor = s.n
+        set epoch = gen_random_uuid(), home = private.sync_home(), floor = s.n
         from locked as l
         where s.scope = l.scope
         returning s.scope

@@ -20,7 +20,7 @@ from tests.policies.mutation.mutants import Mutant, all_mutants, swaps
 from tests.policies.test_matrix import add_extra_rows
 from tests.support.cluster import SEEDED, Database, TestCluster
 
-SAMPLE_STEP = 16
+SAMPLE_STEP = 11
 SURVIVORS = Path(__file__).parent / "survivors.csv"
 
 
