@@ -13,9 +13,14 @@ from uuid import UUID
 from crm_service.database import Caller, Database, Query, Row
 from crm_service.errors import (
     AccessError,
+    ConflictError,
     CustomerTokenError,
     ForbiddenError,
+    KeyReusedError,
+    NotFoundError,
     NotStaffError,
+    ReplayedError,
+    RuleRefusedError,
     StaffInactiveError,
 )
 from crm_service.row_text import RowsText
@@ -181,13 +186,48 @@ class Writer(Reader):
         arguments = {"key": caller.idempotency_key, "fingerprint": caller.fingerprint}
         return str(await self._database.ask(caller, "request_claim", arguments))
 
+    async def earlier_answer(self) -> Any:
+        """Return what the first copy of this request was told.
+
+        Raises:
+            ReplayedError: It took effect, and what it was told is not kept.
+        """
+        caller = self.caller
+        arguments = {"key": caller.idempotency_key, "fingerprint": caller.fingerprint}
+        answer = await self._database.ask(caller, "request_answer", arguments)
+        if answer is None:
+            raise ReplayedError("This request has taken effect. Read the rows that it wrote.")
+        return answer
+
     async def _judged(self, write: Coroutine[Any, Any, _T]) -> _T:
         try:
             return await write
+        except (ReplayedError, KeyReusedError):
+            raise
         except ForbiddenError:
             # Someone removed within the grace gets the true reason.
             await self._staff.require(self.caller)
+            await self._refuse_copy()
             raise
+        except (ConflictError, NotFoundError, RuleRefusedError):
+            await self._refuse_copy()
+            raise
+
+    async def is_copy(self) -> bool:
+        """Tell whether this very request took effect before.
+
+        Raises:
+            KeyReusedError: Its key belongs to another request.
+        """
+        claim = await self.claim()
+        if claim == "other":
+            raise KeyReusedError.of_another()
+        return claim == "same"
+
+    async def _refuse_copy(self) -> None:
+        """Raise if a refused request is a copy: what the first one did may be why."""
+        if await self.is_copy():
+            raise ReplayedError("This request has taken effect.")
 
 
 async def _both(check: Coroutine[Any, Any, None], read: Coroutine[Any, Any, _T]) -> _T:

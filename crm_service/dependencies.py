@@ -175,12 +175,17 @@ def answer(response: Response, record: RecordT) -> RecordT:
     return record
 
 
+def say_replayed(response: Response) -> None:
+    """Say that the answer is to a copy of a request that took effect before."""
+    response.headers["Idempotency-Replayed"] = "true"
+
+
 def answer_changed(response: Response, changed: Changed[RecordT]) -> RecordT:
     """Return a changed row with its ETag; say what was merged, and if it is a replay."""
     if changed.merged:
         response.headers["X-Merged-Fields"] = ", ".join(changed.merged)
     if changed.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+        say_replayed(response)
     return answer(response, changed.record)
 
 
@@ -190,7 +195,7 @@ def answer_created(
     """Return a created row with ETag and Location, and say so if it is a replay."""
     response.headers["Location"] = f"{collection}/{getattr(created.record, key)}"
     if created.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+        say_replayed(response)
     return answer(response, created.record)
 
 
@@ -210,4 +215,5 @@ __all__ = [
     "answer_changed",
     "answer_created",
     "paging",
+    "say_replayed",
 ]

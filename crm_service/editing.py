@@ -14,7 +14,7 @@ from pydantic_core import to_jsonable_python
 
 from crm_service.access import Writer
 from crm_service.database import Row
-from crm_service.errors import ForbiddenError, KeyReusedError, ReplayedError, StaleVersionError
+from crm_service.errors import ForbiddenError, ReplayedError, StaleVersionError
 from crm_service.tables import RecordT, Table
 from crm_service.versions import Expected, FieldConflict
 
@@ -140,14 +140,8 @@ async def _earlier_copy(
     version: int | None,
 ) -> Changed[RecordT] | None:
     """Answer a copy of a request that took effect; refuse what can never take effect."""
-    claim = await writer.claim()
-    if claim == "same":
+    if await writer.is_copy():
         return Changed(table.parse(current), replayed=True)
-    if claim == "other":
-        raise KeyReusedError(
-            "This Idempotency-Key belongs to another request of yours. Nothing was written; "
-            "use a new key for a new request."
-        )
     if version in {None, current["version"]}:
         raise ForbiddenError(f"Your role may see this {table.noun} and not change it.")
     if table.holds(current, changes):

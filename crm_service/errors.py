@@ -194,6 +194,14 @@ class KeyReusedError(RequestError):
     code = "idempotency-key-reused"
     title = "Idempotency key reused"
 
+    @classmethod
+    def of_another(cls) -> "KeyReusedError":
+        """Build the error for a key that belongs to another request of the caller."""
+        return cls(
+            "This Idempotency-Key belongs to another request of yours. Nothing was written; "
+            "use a new key for a new request."
+        )
+
 
 class BulkRefusedError(RequestError):
     """Nothing was written because a row was refused; ``results`` names each row."""

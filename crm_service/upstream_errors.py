@@ -95,10 +95,7 @@ def _from_own_sqlstate(body: ErrorBody) -> ServiceError | None:
         case "PS001":
             return ReplayedError(body.explanation)
         case "PS002":
-            return KeyReusedError(
-                "This Idempotency-Key belongs to another request of yours. Nothing was written; "
-                "use a new key for a new request."
-            )
+            return KeyReusedError.of_another()
         case "PS003":
             return StaleVersionError(body.explanation)
         case _:

@@ -1,7 +1,7 @@
 """Write many rows in one call to the database and report on each."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4
 
 from crm_service.access import Writer
@@ -12,9 +12,19 @@ from crm_service.tables import derived_id
 from crm_service.upstream_errors import ErrorBody, error_from_sqlstate
 
 
-async def write_items(
-    writer: Writer, kind: Kind, items: Sequence[Any], *, atomic: bool
-) -> list[RowResult]:
+class Written(NamedTuple):
+    """What became of rows, in their order.
+
+    Attributes:
+        results: One for each.
+        replayed: A copy of the request had written them; the results are those of then.
+    """
+
+    results: list[RowResult]
+    replayed: bool
+
+
+async def write_items(writer: Writer, kind: Kind, items: Sequence[Any], *, atomic: bool) -> Written:
     """Create rows as the single call would, and report on each, in their order.
 
     Args:
@@ -33,13 +43,19 @@ async def write_items(
     ]
     read = _refuse_repeats(kind, read)
     results: dict[int, RowResult] = {row.index: row for row in read if isinstance(row, RowResult)}
+    replayed = False
     good = [(index, row) for index, row in enumerate(read) if not isinstance(row, RowResult)]
     if atomic and results:
         for index, row in good:
             results[index] = RowResult(index=index, status="undone", id=row[kind.key])
     elif good:
         rows = [row for _, row in good]
-        for result in await write_rows(writer, kind, rows, atomic=atomic):
+        try:
+            found = await write_rows(writer, kind, rows, atomic=atomic)
+        except ReplayedError:
+            found = [_result(row) for row in await writer.earlier_answer()]
+            replayed = True
+        for result in found:
             index = good[result.index][0]
             results[index] = result.model_copy(update={"index": index})
     ordered = [results[index] for index in range(len(items))]
@@ -48,7 +64,7 @@ async def write_items(
             "A row was refused, so none was written. Correct the rows that 'results' calls failed.",
             extra={"results": [result.model_dump(mode="json") for result in ordered]},
         )
-    return ordered
+    return Written(ordered, replayed)
 
 
 def _refuse_repeats(
@@ -77,41 +93,12 @@ async def write_rows(
 ) -> list[RowResult]:
     """Write validated rows; ``save`` also updates those that differ.
 
-    A repeated request reports the rows of the first one as unchanged.
+    Raises:
+        ReplayedError: A copy of this request has written them.
     """
     arguments = {"table_name": kind.table, "rows": list(rows), "atomic": atomic, "mode": mode}
-    try:
-        found = await writer.call_to_write("bulk_write", arguments)
-    except ReplayedError:
-        return await _earlier_results(writer, kind, rows)
+    found = await writer.call_to_write("bulk_write", arguments)
     return [_result(row) for row in found]
-
-
-async def _earlier_results(
-    writer: Writer, kind: Kind, rows: Sequence[dict[str, Any]]
-) -> list[RowResult]:
-    """Tell which rows of a request that took effect are there."""
-    versions: dict[str, int] = {}
-    keys = [str(row[kind.key]) for row in rows]
-    for start in range(0, len(keys), 200):
-        query = {
-            "select": f"{kind.key},version",
-            kind.key: f"in.({','.join(keys[start : start + 200])})",
-        }
-        for row in await writer.select(kind.table, query):
-            versions[row[kind.key]] = row["version"]
-    return [
-        RowResult(index=index, status="unchanged", id=UUID(key), version=versions[key])
-        if key in versions
-        else RowResult(
-            index=index,
-            status="failed",
-            id=UUID(key),
-            code="replayed",
-            detail="The first copy of this request did not write this row.",
-        )
-        for index, key in enumerate(keys)
-    ]
 
 
 def _result(row: dict[str, Any]) -> RowResult:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from crm_service.dependencies import IfMatch, ReaderDep, Since, Until, WriterDep
+from crm_service.dependencies import IfMatch, ReaderDep, Since, Until, WriterDep, say_replayed
 from crm_service.errors import ConflictError, InvalidRequestError, NotFoundError, ReplayedError
 from crm_service.filters import Filter, between, equals
 from crm_service.history.differences import fold_changes
@@ -111,10 +111,13 @@ async def restore_row(
     key = {_KEYS.get(table, "id"): f"eq.{row_id}"}
     try:
         answered = await writer.call_for_row("restore_row", arguments)
+        if not answered["restored"] and await writer.is_copy():
+            # The first copy has left nothing to restore, so nothing claimed the key once more.
+            raise ReplayedError("This request has taken effect.")
     except ReplayedError:
-        (row,) = await writer.select(table, key)
-        response.headers["Idempotency-Replayed"] = "true"
-        answered = {"row": row, "change_id": body.change_id, "restored": [], "not_restored": []}
+        answered = await writer.earlier_answer()
+        (answered["row"],) = await writer.select(table, key)
+        say_replayed(response)
     except ConflictError:
         rows = await writer.select(table, key)
         if not rows or expected.version in {None, rows[0]["version"]}:

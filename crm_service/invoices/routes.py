@@ -1,6 +1,6 @@
 """HTTP of invoices. Who may take which step, and when, is decided by the database."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from crm_service.dependencies import (
     answer_changed,
     answer_created,
     paging,
+    say_replayed,
 )
 from crm_service.editing import Changed, change_row, delete_row, move_row
 from crm_service.errors import ReplayedError
@@ -150,6 +151,7 @@ async def replace_invoice_items(
     try:
         row = await writer.call_for_row("replace_invoice_items", arguments)
     except ReplayedError:
+        say_replayed(response)
         return answer(response, await _invoices.get(writer, invoice_id))
     return answer(response, _invoices.parse(row))
 
@@ -177,20 +179,20 @@ async def mark_invoice_overdue(
 
 
 @router.post("/mark-overdue")
-async def mark_overdue_invoices(writer: WriterDep, body: OverdueRun | None = None) -> OverdueResult:
+async def mark_overdue_invoices(
+    writer: WriterDep, response: Response, body: OverdueRun | None = None
+) -> OverdueResult:
     """Mark every sent invoice that was due before a day as overdue; for a daily schedule."""
-    before = (body.due_before if body else None) or datetime.now(UTC).date()
-    query = {
-        "status": "eq.sent",
-        "due_on": f"lt.{before.isoformat()}",
-        "deleted_at": "is.null",
-        "select": "id",
-    }
+    arguments = {"due_before": body.due_before.isoformat()} if body and body.due_before else {}
     try:
-        rows = await writer.update(_invoices.name, query, {"status": "overdue"})
+        answered = await writer.call_for_row("mark_overdue_invoices", arguments)
+        if not answered["marked"] and await writer.is_copy():
+            # The first copy has left none to mark, so nothing claimed the key once more.
+            raise ReplayedError("This request has taken effect.")
     except ReplayedError:
-        rows = []
-    return OverdueResult(due_before=before, marked=len(rows))
+        answered = await writer.earlier_answer()
+        say_replayed(response)
+    return OverdueResult.model_validate(answered)
 
 
 @router.post("/{invoice_id}/send", responses=_REFUSALS)
@@ -238,11 +240,3 @@ async def _step(
 ) -> Changed[InvoiceRead]:
     expected = expected_version(if_match, body.version if body else None, required=False)
     return await change_row(_invoices, writer, invoice_id, {"status": to}, expected, merge=False)
-
-
-def _has_items(record: InvoiceRead, body: InvoiceCreate) -> bool:
-    """Tell whether a stored invoice has exactly the items of a request."""
-    stored = [(line.description, line.quantity, line.unit_price_cents) for line in record.lines]
-    return stored == [
-        (item.description, item.quantity, item.unit_price_cents) for item in body.items
-    ]

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from crm_service.access import Reader, Writer
-from crm_service.dependencies import IfMatch, ReaderDep, WriterDep
+from crm_service.dependencies import IfMatch, ReaderDep, WriterDep, say_replayed
 from crm_service.errors import NotFoundError, ReplayedError, StaleVersionError
 from crm_service.jobs.schemas import JobAssign, JobAssignment
 from crm_service.problems import describe
@@ -52,7 +52,7 @@ async def _assign(
         written = JobAssignment.model_validate(await writer.call_for_row("assign_job", arguments))
     except ReplayedError:
         written = await _assignment(writer, job_id)
-        response.headers["Idempotency-Replayed"] = "true"
+        say_replayed(response)
     except StaleVersionError:
         current = await _assignment(writer, job_id)
         raise expected.stale(current.model_dump(mode="json")) from None

@@ -17,6 +17,7 @@ from crm_service.dependencies import (
     answer_changed,
     answer_created,
     paging,
+    say_replayed,
 )
 from crm_service.editing import change_row
 from crm_service.fields import VersionedBody
@@ -177,5 +178,5 @@ def _of_customers_found(text: str | None) -> list[Filter]:
 def _located(response: Response, location: str, *, replayed: bool) -> Response:
     response.headers["Location"] = location
     if replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+        say_replayed(response)
     return response

@@ -14,6 +14,7 @@ from crm_service.dependencies import (
     answer,
     answer_changed,
     answer_created,
+    say_replayed,
 )
 from crm_service.editing import delete_row
 from crm_service.errors import ForbiddenError, ReplayedError
@@ -75,6 +76,8 @@ async def mark_message_read(writer: WriterDep, response: Response, message_id: U
     message = await _messages.get(writer, message_id)
     if message.read_at is None:
         raise ForbiddenError("Staff mark what customers wrote; this message is not one of those.")
+    if await writer.is_copy():
+        say_replayed(response)
     return answer(response, message)
 
 

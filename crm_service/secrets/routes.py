@@ -15,6 +15,7 @@ from crm_service.dependencies import (
     ServicesDep,
     WriterDep,
     answer,
+    say_replayed,
 )
 from crm_service.errors import NotFoundError, ReplayedError, StaleVersionError
 from crm_service.problems import describe
@@ -164,7 +165,7 @@ async def _write(
     try:
         row = await writer.call_for_row("set_customer_secret", arguments)
     except ReplayedError:
-        response.headers["Idempotency-Replayed"] = "true"
+        say_replayed(response)
         return answer(response, await _stored(writer, customer_id, name))
     except StaleVersionError:
         current = await _stored_or_none(writer, customer_id, name)

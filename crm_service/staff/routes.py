@@ -13,6 +13,7 @@ from crm_service.dependencies import (
     answer,
     answer_created,
     paging,
+    say_replayed,
 )
 from crm_service.errors import AlreadyExistsError, ConflictError, ReplayedError
 from crm_service.filters import equals, search
@@ -89,12 +90,14 @@ async def update_staff(
     try:
         row = await writer.call_for_row("update_staff", arguments)
     except ReplayedError:
+        say_replayed(response)
         return answer(response, await _staff.get(writer, user_id))
     except ConflictError:
         current = await _staff.row(writer, user_id)
         if expected.version in {None, current["version"]}:
             raise
         if _staff.holds(current, body.changes()):
+            say_replayed(response)
             return answer(response, _staff.parse(current))
         raise expected.stale(_staff.parse(current).model_dump(mode="json")) from None
     return answer(response, _staff.parse(row))
