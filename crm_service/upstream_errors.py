@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crm_service.constraints import explain_check, explain_taken, explain_unknown_reference
 from crm_service.errors import (
     AlreadyExistsError,
     BusyError,
@@ -110,12 +111,18 @@ def _from_standard_sqlstate(body: ErrorBody, wait_s: int) -> ServiceError:
         case "42501":
             return ForbiddenError(f"The database refused this for your role: {body.explanation}")
         case "23505":
-            return AlreadyExistsError(f"A value that must be unique is taken: {body.explanation}")
+            return AlreadyExistsError(
+                explain_taken(body.message)
+                or f"A value that must be unique is taken: {body.explanation}"
+            )
         case "23503":
             return UnknownReferenceError(
-                f"The row refers to one that does not exist: {body.explanation}"
+                explain_unknown_reference(body.message)
+                or f"The row refers to one that does not exist: {body.explanation}"
             )
-        case "23514" | "23502" | "P0001":
+        case "23514":
+            return RuleRefusedError(explain_check(body.message) or body.explanation)
+        case "23502" | "P0001":
             return RuleRefusedError(body.explanation)
         case "P0002":
             return NotFoundError(body.explanation)

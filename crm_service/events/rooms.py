@@ -6,7 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, status
 from pydantic import BaseModel, ConfigDict, Field
 
+from crm_service.access import Reader
 from crm_service.dependencies import ReaderDep, ServicesDep
+from crm_service.errors import NotFoundError
 from crm_service.events.doorbell import STAFF_TOPIC
 from crm_service.events.roster import Roster
 from crm_service.fields import Body
@@ -46,25 +48,41 @@ async def list_online(services: ServicesDep, reader: ReaderDep) -> list[Member]:
     return _members(await services.realtime.members(reader.caller.subject, STAFF_TOPIC))
 
 
-@router.get("/customers/{customer_id}/online")
+@router.get("/customers/{customer_id}/online", responses=describe(404))
 async def list_room(
     services: ServicesDep, reader: ReaderDep, customer_id: UUID, room: Room = "lobby"
 ) -> list[Member]:
     """List who is in a presence room of a customer's portal: the customer's devices, and staff."""
-    await reader.identify()
+    await require_customer(reader, customer_id)
     topic = room_topic(customer_id, room)
     return _members(await services.realtime.members(reader.caller.subject, topic))
 
 
-@router.post("/customers/{customer_id}/typing", status_code=status.HTTP_204_NO_CONTENT)
+@router.post(
+    "/customers/{customer_id}/typing",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=describe(404),
+)
 async def say_typing(
     services: ServicesDep, reader: ReaderDep, customer_id: UUID, body: Typing
 ) -> None:
     """Tell a customer's room that you are typing; say so again every few seconds."""
-    await reader.identify()
+    await require_customer(reader, customer_id)
     subject = reader.caller.subject
     mark = {"key": str(subject.user_id), "is_typing": body.is_typing}
     await services.realtime.broadcast(subject, room_topic(customer_id, body.room), "typing", mark)
+
+
+async def require_customer(reader: Reader, customer_id: UUID) -> None:
+    """Return if there is such a customer: a room that nobody can enter is a mistake.
+
+    Raises:
+        NotFoundError: There is none.
+        AccessError: The caller is not staff.
+    """
+    query = {"select": "id", "id": f"eq.{customer_id}"}
+    if not await reader.select("customers", query):
+        raise NotFoundError("There is no customer with this id.")
 
 
 def room_topic(customer_id: UUID, room: str) -> str:

@@ -14,7 +14,7 @@ from crm_service.dependencies import ReaderDep, ServicesDep
 from crm_service.errors import ServiceError, UpstreamError
 from crm_service.events.doorbell import Doorbell
 from crm_service.events.feed import CURSOR_PATTERN, ActivityFeed
-from crm_service.events.rooms import Room, room_topic
+from crm_service.events.rooms import Room, require_customer, room_topic
 from crm_service.problems import describe
 
 router = APIRouter(tags=["events"])
@@ -27,7 +27,7 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-@router.get("/events", response_class=EventStream, responses=describe(429))
+@router.get("/events", response_class=EventStream, responses=describe(404))
 async def stream_events(
     request: Request,
     services: ServicesDep,
@@ -59,6 +59,8 @@ async def stream_events(
     feed = ActivityFeed(reader, last_event_id)
     await feed.start()
     me = await reader.identify()
+    if customer_id is not None:
+        await require_customer(reader, customer_id)
     doorbell = services.realtime.doorbell(
         reader.caller.subject,
         says={"name": me.get("full_name"), "role": me.get("role")} if visible else None,

@@ -105,3 +105,54 @@ def test_details_explain_but_quote_no_row():
         },
     )
     assert error.detail == "violates x."
+
+
+def foreign_key(table, name):
+    return f'insert or update on table "{table}" violates foreign key constraint "{name}"'
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "said"),
+    [
+        (
+            "23503",
+            foreign_key("job_assignments", "job_assignments_assigned_to_fkey"),
+            "There is no member of staff with the id given as assigned_to.",
+        ),
+        (
+            "23503",
+            foreign_key("lead_notes", "lead_notes_customer_id_fkey"),
+            "This customer is no lead, or there is no such customer.",
+        ),
+        (
+            "23503",
+            foreign_key("things", "things_other_id_fkey"),
+            "There is no row with the id given as other_id.",
+        ),
+        (
+            "23505",
+            'duplicate key value violates unique constraint "invoice_items_pkey"',
+            "The id belongs to another row of invoice_items. Choose a new one.",
+        ),
+        (
+            "23505",
+            'duplicate key value violates unique constraint "customers_portal_user_id_key"',
+            "Another row has the same value already, and it must be unique "
+            "(customers_portal_user_id_key).",
+        ),
+        (
+            "23514",
+            'new row for relation "jobs" violates check constraint "jobs_title_length"',
+            "A value does not fit the rule jobs_title_length.",
+        ),
+        (
+            "23503",
+            "no such customer",
+            "The row refers to one that does not exist: no such customer.",
+        ),
+        ("23505", "login taken", "A value that must be unique is taken: login taken."),
+    ],
+)
+def test_constraints_are_told_in_plain_words(code, message, said):
+    """PostgreSQL's own sentences are for programmers; those of our rules are passed on."""
+    assert translate(409, {"code": code, "message": message}).detail == said

@@ -1,0 +1,67 @@
+"""Say in plain words which constraint a value breaks; pure.
+
+PostgreSQL names tables and constraints, which is nothing to show to a person. Its messages may be
+in another language (``lc_messages``): those are passed on as they are.
+"""
+
+import re
+
+_FOREIGN_KEY = re.compile(r'^insert or update on table "(\w+)" violates foreign key .*"(\w+)_fkey"')
+_UNIQUE = re.compile(r'violates unique constraint "(\w+)"')
+_CHECK = re.compile(r'violates check constraint "(\w+)"')
+# What the row is that a column names.
+_NAMED = {
+    "customer_id": "customer",
+    "job_id": "job",
+    "invoice_id": "invoice",
+    "assigned_to": "member of staff",
+    "staff_id": "member of staff",
+    "author_id": "member of staff",
+    "user_id": "sign-in",
+    "portal_user_id": "sign-in",
+}
+
+
+def explain_unknown_reference(message: str) -> str | None:
+    """Say which row does not exist; None if PostgreSQL did not write the message.
+
+    Args:
+        message: Of an error with SQLSTATE 23503.
+    """
+    found = _FOREIGN_KEY.match(message)
+    if found is None:
+        return None
+    table, constraint = found.groups()
+    column = constraint.removeprefix(f"{table}_")
+    if (table, column) == ("lead_notes", "customer_id"):
+        return "This customer is no lead, or there is no such customer."
+    noun = _NAMED.get(column, "row")
+    return f"There is no {noun} with the id given as {column}."
+
+
+def explain_taken(message: str) -> str | None:
+    """Say what is taken; None if PostgreSQL did not write the message.
+
+    Args:
+        message: Of an error with SQLSTATE 23505.
+    """
+    found = _UNIQUE.search(message)
+    if found is None:
+        return None
+    table, is_id, _ = found[1].rpartition("_pkey")
+    if is_id:
+        return f"The id belongs to another row of {table}. Choose a new one."
+    return f"Another row has the same value already, and it must be unique ({found[1]})."
+
+
+def explain_check(message: str) -> str | None:
+    """Say which rule a value breaks; None if PostgreSQL did not write the message.
+
+    Args:
+        message: Of an error with SQLSTATE 23514.
+    """
+    found = _CHECK.search(message)
+    return None if found is None else f"A value does not fit the rule {found[1]}."
+
+
+__all__ = ["explain_check", "explain_taken", "explain_unknown_reference"]
