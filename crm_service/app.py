@@ -24,6 +24,7 @@ from crm_service.events.rooms import router as rooms
 from crm_service.events.routes import router as events
 from crm_service.fast_path import FastPath
 from crm_service.history.routes import router as history
+from crm_service.imports.exports import router as exports
 from crm_service.imports.routes import router as imports
 from crm_service.invoices.routes import router as invoices
 from crm_service.jobs.assignments import router as job_assignments
@@ -61,6 +62,7 @@ _SLICES = (
     events,
     rooms,
     imports,
+    exports,
 )
 
 # What any operation may answer, besides its own problems.

@@ -10,6 +10,8 @@ from crm_service.bulk.kinds import Kind
 Outcome: TypeAlias = Literal["created", "updated", "unchanged"]
 # The ids stand in the address of the request.
 _AT_ONCE = 200
+# What saving a row again leaves as it is, besides the status of a job (private.bulk_group).
+_KEPT = frozenset({"id", "customer_id", "assigned_to"})
 
 
 async def preview_rows(
@@ -29,14 +31,18 @@ async def preview_rows(
         query = {"select": ",".join(sorted(columns)), kind.key: f"in.({','.join(part)})"}
         stored = {str(row[kind.key]): row for row in await reader.select(kind.table, query)}
         for key, row in part.items():
-            outcomes[key] = _outcome(stored.get(key), row)
+            outcomes[key] = _outcome(kind, stored.get(key), row)
     return outcomes
 
 
-def _outcome(stored: dict[str, Any] | None, row: dict[str, Any]) -> Outcome:
+def _outcome(kind: Kind, stored: dict[str, Any] | None, row: dict[str, Any]) -> Outcome:
     if stored is None:
         return "created"
-    same = all(_same(stored[column], value) for column, value in row.items())
+    same = all(
+        _same(stored[column], value)
+        for column, value in row.items()
+        if column not in _KEPT and (kind.table, column) != ("jobs", "status")
+    )
     return "unchanged" if same else "updated"
 
 

@@ -1,78 +1,23 @@
-"""HTTP of CSV: import with progress, and export."""
+"""HTTP of CSV imports, with their progress."""
 
-import csv
-import io
-import tempfile
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
-from crm_service.access import Reader, Writer
+from crm_service.access import Writer
 from crm_service.database import Caller
-from crm_service.dependencies import ReaderDep, ServicesDep
+from crm_service.dependencies import ServicesDep
 from crm_service.errors import InvalidRequestError, ServiceError
+from crm_service.imports.exports import render_csv
+from crm_service.imports.files import receive_file
 from crm_service.imports.rows import ImportKind, Plan, make_plan, read_header
 from crm_service.imports.running import ImportReport, run_import
 from crm_service.problems import describe
 
 router = APIRouter(tags=["csv"])
-_IN_MEMORY_BYTES = 1_048_576
-_EXPORT_PAGE = 500
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-ExportKind = Literal["customers", "leads", "jobs", "invoices", "messages", "calls"]
-_EXPORTED: dict[ExportKind, tuple[str, ...]] = {
-    "customers": ("id", "name", "email", "phone", "address", "branch", "preferences"),
-    "leads": (
-        "customer_id",
-        "status",
-        "score",
-        "conversion_probability",
-        "source",
-        "estimated_value_cents",
-        "currency",
-        "assigned_to",
-        "next_follow_up_at",
-    ),
-    "jobs": (
-        "id",
-        "customer_id",
-        "title",
-        "description",
-        "address",
-        "status",
-        "scheduled_start",
-        "scheduled_end",
-        "completed_at",
-    ),
-    "invoices": (
-        "id",
-        "customer_id",
-        "series",
-        "number",
-        "status",
-        "currency",
-        "total_cents",
-        "due_on",
-        "sent_at",
-        "paid_at",
-    ),
-    "messages": ("id", "customer_id", "sender", "sender_name", "body", "read_at"),
-    "calls": (
-        "id",
-        "customer_id",
-        "staff_id",
-        "direction",
-        "started_at",
-        "ended_at",
-        "outcome",
-        "notes",
-        "next_action",
-    ),
-}
 _CSV_BODY = {
     "requestBody": {
         "required": True,
@@ -113,12 +58,14 @@ async def import_csv(
 ) -> ImportReport:
     """Import a CSV file in UTF-8, up to 50,000 lines.
 
-    Answers with a report; with `Accept: text/event-stream` as events `progress` and `report`,
-    with `Accept: text/csv` as the list of the lines that failed. Repeating an import writes what
-    is missing or differs, and no more.
+    The whole file is looked through first: one that is not CSV in UTF-8 writes nothing. An empty
+    cell says nothing: what is stored stays. Answers with a report; with
+    `Accept: text/event-stream` as events `progress` and `report`, with `Accept: text/csv` as the
+    list of the lines that failed. Repeating an import writes what is missing or differs, and no
+    more.
     """
     writer, request_key = importer
-    file = await _received(request)
+    file = await receive_file(request)
     try:
         header = read_header(file)
         plan = make_plan(
@@ -129,9 +76,6 @@ async def import_csv(
             source=source,
             request_key=request_key,
         )
-    except (csv.Error, UnicodeDecodeError) as error:
-        file.close()
-        raise InvalidRequestError("The file is not CSV in UTF-8.", []) from error
     except ServiceError:
         file.close()
         raise
@@ -146,46 +90,12 @@ async def import_csv(
     return report
 
 
-class CsvStream(StreamingResponse):
-    """A CSV file that is written while it is read."""
-
-    media_type = "text/csv"
-
-
-@router.get("/exports/{kind}", response_class=CsvStream)
-async def export_csv(reader: ReaderDep, kind: ExportKind) -> CsvStream:
-    """Export everything of a kind that the caller may see, as CSV in UTF-8."""
-    pages = _pages(reader, kind)
-    # The first page is read before the answer begins, so that a refusal is a proper one.
-    first = await anext(pages)
-
-    async def lines() -> AsyncIterator[str]:
-        yield _csv([list(_EXPORTED[kind])])
-        yield _csv(first)
-        async for page in pages:
-            yield _csv(page)
-
-    headers = {"Content-Disposition": f'attachment; filename="{kind}.csv"'}
-    return CsvStream(lines(), headers=headers)
-
-
-async def _received(request: Request) -> io.TextIOWrapper:
-    """Keep the body in a file that is gone when it is closed; large ones on disk."""
-    raw = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by its reader
-    async for chunk in request.stream():
-        raw.write(chunk)
-    raw.seek(0)
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-
-
 async def _steps(
     file: Any, writer: Writer, header: list[str], plan: Plan, *, dry_run: bool
 ) -> AsyncIterator[ImportReport]:
     try:
         async for report in run_import(writer, file, header, plan, dry_run=dry_run):
             yield report
-    except UnicodeDecodeError as error:
-        raise InvalidRequestError("The file is not in UTF-8.", []) from error
     finally:
         file.close()
 
@@ -218,38 +128,4 @@ def _mapping(pairs: list[str]) -> dict[str, str]:
 
 def _problems_csv(report: ImportReport) -> str:
     rows = [[p.line, p.key, p.code, p.detail] for p in report.problems]
-    return _csv([["line", "key", "code", "detail"], *rows])
-
-
-async def _pages(reader: Reader, kind: ExportKind) -> AsyncIterator[list[list[Any]]]:
-    columns = _EXPORTED[kind]
-    key = columns[0]
-    after: str | None = None
-    while True:
-        query = {"select": ",".join(columns), "order": key, "limit": str(_EXPORT_PAGE)}
-        if kind not in {"leads", "calls"}:
-            query["deleted_at"] = "is.null"
-        if after is not None:
-            query[key] = f"gt.{after}"
-        rows = await reader.select(kind, query)
-        yield [[row[column] for column in columns] for row in rows]
-        if len(rows) < _EXPORT_PAGE:
-            return
-        after = rows[-1][key]
-
-
-def _csv(rows: list[list[Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    for row in rows:
-        writer.writerow([_cell(value) for value in row])
-    return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        return to_json(value).decode()
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        # A spreadsheet must not run what a customer typed.
-        return f"'{value}"
-    return value
+    return render_csv([["line", "key", "code", "detail"], *rows])

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from crm_service.bulk.kinds import KINDS, Kind
 from crm_service.customers.schemas import CustomerCreate
 from crm_service.errors import InvalidRequestError
+from crm_service.imports.cells import as_written
 from crm_service.jobs.schemas import JobCreate
 from crm_service.leads.schemas import LeadCreate
 
@@ -23,13 +24,14 @@ _NAMESPACE = UUID("0b7d1f52-7c3f-5a51-9d3b-3b1a6f0d6c44")
 _WHOLE = {"score", "estimated_value_cents"}
 _DECIMAL = {"conversion_probability"}
 _JSON = {"preferences"}
-_MAX_CELL = 100_000
+_OTHER_SIGNS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 _CUSTOMER = frozenset(CustomerCreate.model_fields)
 _LEAD = frozenset(LeadCreate.model_fields)
 COLUMNS: dict[ImportKind, frozenset[str]] = {
     "customers": _CUSTOMER,
-    "leads": _CUSTOMER | _LEAD,
+    # What an export calls the id of a lead.
+    "leads": _CUSTOMER | _LEAD | {"customer_id"},
     "jobs": frozenset(JobCreate.model_fields) | {"customer_key"},
 }
 _REQUIRED: dict[ImportKind, str] = {"customers": "name", "leads": "name", "jobs": "title"}
@@ -99,13 +101,7 @@ def make_plan(
             raise _refusal("map", f"names the column '{column}'; known: {', '.join(sorted(known))}")
     own = {name: name.strip().lower().replace(" ", "_") for name in header if name not in given}
     mapping = {**{name: column for name, column in own.items() if column in known}, **given}
-    if len(set(mapping.values())) != len(mapping):
-        raise _refusal("map", "gives two headers the same column")
-    if _REQUIRED[kind] not in mapping.values():
-        raise _refusal(
-            "map",
-            f"leaves '{_REQUIRED[kind]}' without a header; the file has: {', '.join(header)[:500]}",
-        )
+    _refuse_unfit(kind, header, mapping, "map" if given else "body")
     if key_header is not None and key_header not in header:
         raise _refusal("key_column", f"names '{key_header}', which is no header of the file")
     if key_header is None and request_key is None:
@@ -114,6 +110,28 @@ def make_plan(
             "is needed to find the rows again, or send an Idempotency-Key for a single import",
         )
     return Plan(kind, mapping, key_header, source, request_key or "")
+
+
+def _refuse_unfit(
+    kind: ImportKind, header: list[str], mapping: Mapping[str, str], field: str
+) -> None:
+    """Raise if two headers are the same column, or none is the one that a row must have."""
+    columns = list(mapping.values())
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        of = [name for name, column in mapping.items() if column == twice[0]]
+        raise _refusal(field, f"has more than one header for '{twice[0]}': {', '.join(of)}")
+    needed = _REQUIRED[kind]
+    if needed in columns:
+        return
+    if len(header) == 1 and (sign := next((s for s in _OTHER_SIGNS if s in header[0]), None)):
+        raise _refusal("body", f"is separated by {_OTHER_SIGNS[sign]}; save it with commas")
+    there_is = ", ".join(header)[:500]
+    raise _refusal(
+        field,
+        f"has no header '{needed}', only: {there_is}. Rename one, or say which one it is: "
+        f"map=<header>={needed}",
+    )
 
 
 def read_header(text: Iterator[str]) -> list[str]:
@@ -131,12 +149,7 @@ def read_header(text: Iterator[str]) -> list[str]:
 
 
 def read_lines(text: Iterable[str], header: list[str], plan: Plan) -> Iterator[Line | int]:
-    """Yield the lines behind the header; the bare number of a line with other columns.
-
-    Raises:
-        csv.Error: The quoting of the file is broken.
-    """
-    csv.field_size_limit(_MAX_CELL)
+    """Yield the lines behind the header; the bare number of a line with other columns."""
     for number, cells in enumerate(csv.reader(text, strict=True), start=2):
         if not any(cell.strip() for cell in cells):
             continue
@@ -153,7 +166,10 @@ def _line(number: int, cells: Mapping[str, str], plan: Plan) -> Line:
         for name, column in plan.mapping.items()
         if cells[name].strip()
     }
-    row_id = values.pop("id", None) or str(_row_id(plan, plan.kind, number, key))
+    own_id = values.pop("id", None)
+    if plan.kind == "leads":
+        own_id = values.pop("customer_id", None) or own_id
+    row_id = own_id or str(_row_id(plan, plan.kind, number, key))
     if plan.kind == "leads":
         customer = {name: value for name, value in values.items() if name in _CUSTOMER}
         lead = {name: value for name, value in values.items() if name in _LEAD}
@@ -180,7 +196,7 @@ def _row_id(plan: Plan, kind: str, number: int, key: str) -> UUID:
 
 def _value(column: str, cell: str) -> Any:
     """Read a cell; what does not fit is left as it is and refused by the model, by name."""
-    text = cell.strip()
+    text = as_written(cell.strip())
     try:
         if column in _WHOLE:
             return int(text)

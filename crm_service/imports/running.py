@@ -1,7 +1,6 @@
 """Run an import: batches of lines, some at once, each row reported on, nothing twice."""
 
 import asyncio
-import csv
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
@@ -13,7 +12,6 @@ from crm_service.access import Writer
 from crm_service.bulk.kinds import read_row
 from crm_service.bulk.schemas import RowResult
 from crm_service.bulk.writing import write_rows
-from crm_service.errors import InvalidRequestError
 from crm_service.imports.preview import Outcome, preview_rows
 from crm_service.imports.rows import Line, Plan, read_lines
 
@@ -23,8 +21,6 @@ _BATCH = 500
 _AT_ONCE = 3
 # After as many lines, requests of others get their turn.
 _BREATH = 50
-MAX_ROWS = 50_000
-MAX_REPORTED = 1_000
 
 
 class LineProblem(BaseModel):
@@ -46,7 +42,7 @@ class ImportReport(BaseModel):
     unchanged: int = 0
     failed: int = 0
     problems: list[LineProblem] = Field(
-        default_factory=list, description=f"The first {MAX_REPORTED}."
+        default_factory=list, description="Every line that failed, in the order of the file."
     )
 
 
@@ -63,9 +59,6 @@ async def run_import(
         header: Its headers.
         plan: How it is read.
         dry_run: Only check what can be checked without writing.
-
-    Raises:
-        InvalidRequestError: The quoting is broken, or there are too many lines.
     """
     report = ImportReport(dry_run=dry_run)
     running = _Running()
@@ -89,32 +82,21 @@ async def run_import(
 async def _batches(
     text: Iterator[str], header: list[str], plan: Plan, *, dry_run: bool
 ) -> AsyncIterator[tuple[ImportReport, list[Line]]]:
-    """Yield batches of lines, each with the report on those that cannot even be tried.
-
-    Raises:
-        InvalidRequestError: The quoting is broken, or there are too many lines.
-    """
-    read = 0
+    """Yield batches of lines, each with the report on those that cannot even be tried."""
     lines: list[Line] = []
     part = ImportReport(dry_run=dry_run)
-    try:
-        for line in read_lines(text, header, plan):
-            read += 1
-            part.read += 1
-            if read > MAX_ROWS:
-                raise _broken(f"has more than {MAX_ROWS} lines; split it")
-            if read % _BREATH == 0:
-                await asyncio.sleep(0)
-            if isinstance(line, int):
-                _fail(part, line, "", "invalid-line", "It has another number of cells.")
-                continue
-            lines.append(line)
-            if len(lines) == _BATCH:
-                yield part, lines
-                lines = []
-                part = ImportReport(dry_run=dry_run)
-    except csv.Error as error:
-        raise _broken(f"is not CSV behind line {read + 1}: {error}") from error
+    for read, line in enumerate(read_lines(text, header, plan), start=1):
+        part.read += 1
+        if read % _BREATH == 0:
+            await asyncio.sleep(0)
+        if isinstance(line, int):
+            _fail(part, line, "", "invalid-line", "It has another number of cells.")
+            continue
+        lines.append(line)
+        if len(lines) == _BATCH:
+            yield part, lines
+            lines = []
+            part = ImportReport(dry_run=dry_run)
     yield part, lines
 
 
@@ -165,7 +147,7 @@ def _add(report: ImportReport, part: ImportReport) -> None:
     """Add the report on a batch to that on the file."""
     for name in ("read", "created", "updated", "unchanged", "failed"):
         setattr(report, name, getattr(report, name) + getattr(part, name))
-    report.problems += part.problems[: MAX_REPORTED - len(report.problems)]
+    report.problems += sorted(part.problems, key=lambda problem: problem.line)
 
 
 async def _write(writer: Writer, lines: list[Line], report: ImportReport) -> ImportReport:
@@ -226,9 +208,4 @@ def _refuse(report: ImportReport, alive: dict[int, Line], line: Line, result: Ro
 
 def _fail(report: ImportReport, line: int, key: str, code: str, detail: str) -> None:
     report.failed += 1
-    if len(report.problems) < MAX_REPORTED:
-        report.problems.append(LineProblem(line=line, key=key, code=code, detail=detail))
-
-
-def _broken(reason: str) -> InvalidRequestError:
-    return InvalidRequestError(f"The file {reason}.", [{"field": "body", "message": reason}])
+    report.problems.append(LineProblem(line=line, key=key, code=code, detail=detail))

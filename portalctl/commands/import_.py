@@ -82,6 +82,14 @@ def import_csv(
     column: Annotated[
         list[str] | None, typer.Option("--map", help="Header=column, where the names differ.")
     ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            help="Where the keys come from, if several sheets number their lines alike; jobs find "
+            "the customers of the same source.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Check without writing.")] = False,
     every: Annotated[
         str | None, typer.Option(help="Repeat: 30s, 10m, 1h. Needs --key-column.")
@@ -118,10 +126,12 @@ def import_csv(
         "key_column": key_column,
         "map": column or None,
         "dry_run": "true" if dry_run else None,
-        "source": None,
+        "source": origin,
     }
     if state is None and every is not None:
-        state = default_path(url, kind, _whole(source), key_column or "")
+        state = default_path(
+            url, kind, _whole(source), key_column or "", *([origin] if origin else [])
+        )
     job = _Job(kind, source, query, key_column, as_json, errors, KnownLines(state))  # type: ignore[arg-type]
     try:
         failed = asyncio.run(_run(job, url, who, pause_s))

@@ -53,6 +53,9 @@ async def test_a_file_is_imported_and_again(stack, sign_in, tmp_path):
         code, out, _ = await run("customers", str(file), *options, "--json")
         report = json.loads(out)
         assert (code, report["created"], report["unchanged"]) == (0, 1, 1)
+        # The same keys of another origin are other customers.
+        code, out, _ = await run("customers", str(file), *options, "--json", "--source", mark)
+        assert (code, json.loads(out)["created"]) == (0, 2)
 
 
 class Spreadsheet(BaseHTTPRequestHandler):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from crm_service.errors import InvalidRequestError, UpstreamUnavailableError
+from crm_service.errors import UpstreamUnavailableError
 from crm_service.imports.rows import make_plan, read_header
 from crm_service.imports.running import run_import
 from tests.support.waiting import eventually
@@ -97,16 +97,6 @@ async def test_a_row_is_never_written_by_two_batches_at_once():
     await database.let_go(2)
     await task
     assert database.calls[1][-1] == "again"
-
-
-async def test_broken_quoting_leaves_what_was_read_before_written():
-    """As if batches were written one after another."""
-    database = Database()
-    task = start(database, [*numbered(500), '7,"a"b"\n'])
-    await database.let_go(1)
-    with pytest.raises(InvalidRequestError):
-        await task
-    assert database.cancelled == 0
 
 
 async def test_an_outage_ends_the_import_and_leaves_nothing_running():

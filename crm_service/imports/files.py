@@ -1,0 +1,83 @@
+"""Receive a CSV file and look through all of it, before a line of it is written."""
+
+import asyncio
+import csv
+import io
+import tempfile
+
+from fastapi import Request
+
+from crm_service.errors import InvalidRequestError, UnsupportedMediaTypeError
+
+_IN_MEMORY_BYTES = 1_048_576
+MAX_LINES = 50_000
+_OTHER_TYPES = ("multipart/", "application/json")
+
+
+async def receive_file(request: Request) -> io.TextIOWrapper:
+    """Return the body as a file that is CSV in UTF-8; it is gone when it is closed.
+
+    Large ones are kept on disk.
+
+    Raises:
+        UnsupportedMediaTypeError: The body is a form, JSON or compressed.
+        InvalidRequestError: It is no CSV in UTF-8, or has too many lines.
+    """
+    refuse_other_types(request)
+    raw = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by its reader
+    file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+    try:
+        async for chunk in request.stream():
+            raw.write(chunk)
+        raw.seek(0)
+        # In a thread: other requests do not wait for 50,000 lines.
+        await asyncio.to_thread(check_file, file)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def refuse_other_types(request: Request) -> None:
+    """Return if the body may be a file; its type is often not named, or wrongly.
+
+    Raises:
+        UnsupportedMediaTypeError: It is a form, JSON or compressed.
+    """
+    media_type = request.headers.get("content-type", "").strip().lower()
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if media_type.startswith(_OTHER_TYPES) or coding != "identity":
+        raise UnsupportedMediaTypeError(
+            "Send the file itself as the body, uncompressed: Content-Type: text/csv."
+        )
+
+
+def check_file(file: io.TextIOBase) -> None:
+    """Read a whole file and go back to its beginning.
+
+    Raises:
+        InvalidRequestError: It is no CSV in UTF-8, or has too many lines.
+    """
+    reader = csv.reader(file, strict=True)
+    lines = -1
+    try:
+        for cells in reader:
+            lines += any(cell.strip() for cell in cells)
+            if lines > MAX_LINES:
+                raise _refusal(f"has more than {MAX_LINES} lines; split it")
+    except UnicodeDecodeError as error:
+        raise _refusal(
+            f"is not in UTF-8 somewhere behind line {reader.line_num}; save it as CSV UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise _refusal(f"is not CSV at line {reader.line_num}: {error}") from error
+    file.seek(0)
+
+
+def _refusal(reason: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"The file {reason}. Nothing was written.", [{"field": "body", "message": reason}]
+    )
+
+
+__all__ = ["MAX_LINES", "check_file", "receive_file", "refuse_other_types"]
