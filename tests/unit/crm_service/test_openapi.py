@@ -1,0 +1,71 @@
+"""The document that describes the API: complete, and its examples are what it says."""
+
+import json
+
+import jsonschema_rs
+import pytest
+
+from crm_service.app import create_app
+from tests.support.crm import make_settings
+
+
+@pytest.fixture(scope="module")
+def document():
+    """What `/openapi.json` gives."""
+    return create_app(make_settings()).openapi()
+
+
+@pytest.fixture(scope="module")
+def operations(document):
+    """Name and description of each operation."""
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def bodies(operation):
+    """Each body of an operation: of which message, in which media type, what it is."""
+    yield from (
+        ("request", media_type, content)
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
+    )
+    yield from (
+        (status, media_type, content)
+        for status, answer in operation["responses"].items()
+        for media_type, content in answer.get("content", {}).items()
+    )
+
+
+def test_every_body_has_an_example_that_fits_it(document, operations):
+    """Requests, answers and problems; a new one without an example fails here."""
+    checked = 0
+    fitting = set()
+    for name, operation in operations:
+        for message, media_type, content in bodies(operation):
+            assert "example" in content, f"{name} {message} {media_type}"
+            schema = {**content["schema"], "components": document["components"]}
+            key = json.dumps([content["schema"], content["example"]])
+            if key not in fitting:
+                validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+                wrong = [error.message for error in validator.iter_errors(content["example"])]
+                assert wrong == [], f"{name} {message}: {wrong}"
+                fitting.add(key)
+            checked += 1
+    assert checked > 900
+
+
+def test_an_answer_shows_all_of_its_members(document):
+    """Also those that may be left out or be null."""
+    for name, schema in document["components"]["schemas"].items():
+        if "example" in schema and name.endswith(("Read", "Result", "Report", "Page")):
+            assert schema["example"].keys() == schema["properties"].keys(), name
+
+
+def test_everything_is_described(operations):
+    """Each operation in a sentence, each parameter by what it means."""
+    for name, operation in operations:
+        assert operation["description"].endswith("."), name
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"].endswith((".", "?")), f"{name} {parameter['name']}"
