@@ -134,11 +134,11 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
     app.include_router(_version_1())
     install_problem_handlers(app)
     install_openapi(app)
-    _add_middleware(app, settings)
+    _add_middleware(app, settings, metrics)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """Add the layers, from the innermost to the outermost."""
     app.add_middleware(Strictness)
     app.add_middleware(FastPath)
@@ -159,7 +159,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=_CORS_ANSWER_HEADERS,
             max_age=600,
         )
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, metrics=metrics)
 
 
 def _version_1() -> APIRouter:

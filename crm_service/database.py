@@ -29,7 +29,7 @@ from crm_service.settings import Settings
 from crm_service.upstream_errors import error_from_response
 from crm_service.wire import Answer, BrokenError, ConnectError, PooledWire, TransportWire, Wire
 
-# What most names and values are made of; to find that out costs less than to quote it.
+# What most names and values are made of; to find that out costs less than to quote them.
 _PLAIN = re.compile(r"[A-Za-z0-9_.~*,:()-]*")
 
 Row = dict[str, Any]
@@ -97,11 +97,13 @@ def create_wire(settings: Settings, transport: httpx.AsyncBaseTransport | None =
 def render_query(query: Query) -> str:
     """Return a query for an address, everything but plain text quoted."""
     pairs = query.items() if isinstance(query, Mapping) else query
+    if _PLAIN.fullmatch("".join([text for pair in pairs for text in pair])):
+        return "&".join([f"{name}={value}" for name, value in pairs])
     return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in pairs])
 
 
 def _quoted(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else quote(text, safe="*,.:()")
+    return quote(text, safe="*,.:()")
 
 
 class Database:

@@ -9,11 +9,11 @@ as if nothing had happened, so that refusals, documentation and rare features st
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from fastapi import FastAPI
 from fastapi.exceptions import ResponseValidationError
 from fastapi.routing import iter_route_contexts
-from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,7 +28,8 @@ ROUTE_KEY = "crm_service.route"
 """Where the scope has the route of a request served here, such as ``/v1/jobs/{job_id}``."""
 
 _JSON = b"application/json"
-_NO_QUERY = QueryParams()
+_NO_BODY = Body(b"", "")
+_NO_QUERY: Mapping[str, list[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,29 @@ class FastRoute:
         return dict(zip(self.names, values, strict=True))
 
 
-RouteTable: TypeAlias = Mapping[tuple[str, int], list[FastRoute]]
+Found: TypeAlias = tuple[FastRoute, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """The routes in their order, by method and number of segments; plain paths also by name."""
+
+    routes: Mapping[tuple[str, int], list[FastRoute]]
+    plain: Mapping[tuple[str, str], FastRoute]
+
+    def find(self, method: str, path: str) -> Found | None:
+        """Return the first route of a path, and the values of the path."""
+        plain = self.plain.get((method, path))
+        return (plain, {}) if plain is not None else self.search(method, path)
+
+    def search(self, method: str, path: str) -> Found | None:
+        """Return the same as ``find``, without the list of plain paths."""
+        segments = path.split("/")
+        for route in self.routes.get((method, len(segments)), ()):
+            values = route.match(segments)
+            if values is not None:
+                return route, values
+        return None
 
 
 @dataclass(slots=True)
@@ -97,7 +120,7 @@ class FastPath:
         if self._routes is None:
             self._routes = find_fast_routes(scope["app"])
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        found = _find(self._routes, method, scope["path"])
+        found = self._routes.find(method, scope["path"])
         if found is None:
             await self._app(scope, receive, send)
             return
@@ -126,24 +149,16 @@ class FastPath:
         request = Request(scope, receive)
         body = receive.body if isinstance(receive, _Replay) else b""
         try:
-            _refuse_doubtful(request, handler)
-            arguments = handler.read(_source(request, handler, body))
+            arguments = handler.read(_source(scope, handler, body))
         except UnfitError:
             del scope["path_params"]
             return self._app
         scope[ROUTE_KEY] = route.path
-        response = Response()
+        response = Response() if handler.wants_response else None
         result = await handler.call(arguments, request, response)
         if isinstance(result, Response):
             return result
-        response.status_code = route.status
-        response.body = route.render(result)
-        response.raw_headers = [
-            (b"content-length", str(len(response.body)).encode()),
-            (b"content-type", _JSON),
-            *(header for header in response.raw_headers if header[0] != b"content-length"),
-        ]
-        return response
+        return _rendered(route, result, response or Response())
 
     @staticmethod
     def _overridden(scope: Scope) -> bool:
@@ -159,7 +174,19 @@ def find_fast_routes(app: FastAPI) -> RouteTable:
             continue
         for method in context.methods or ():
             table.setdefault((method, len(route.segments)), []).append(route)
-    return table
+    return RouteTable(table, _plain_paths(table))
+
+
+def _plain_paths(table: Mapping[tuple[str, int], list[FastRoute]]) -> dict[Any, FastRoute]:
+    """Return the routes without values in their path that no route before them takes."""
+    routes = RouteTable(table, {})
+    plain = {}
+    for (method, _), each in table.items():
+        for route in each:
+            found = routes.search(method, route.path)
+            if found is not None and found[0] is route and not route.names:
+                plain[method, route.path] = route
+    return plain
 
 
 def _fast_route(context: Any) -> FastRoute | None:
@@ -214,36 +241,44 @@ def _without_body(send: Send) -> Send:
     return send_without_body
 
 
-def _find(table: RouteTable, method: str, path: str) -> tuple[FastRoute, dict[str, str]] | None:
-    segments = path.split("/")
-    for route in table.get((method, len(segments)), ()):
-        values = route.match(segments)
-        if values is not None:
-            return route, values
-    return None
+def _rendered(route: FastRoute, result: Any, response: Response) -> Response:
+    response.status_code = route.status
+    response.body = route.render(result)
+    response.raw_headers = [
+        (b"content-length", str(len(response.body)).encode()),
+        (b"content-type", _JSON),
+        *(header for header in response.raw_headers if header[0] != b"content-length"),
+    ]
+    return response
 
 
-def _refuse_doubtful(request: Request, handler: Handler) -> None:
-    """Leave parameters that nobody knows, and compressed bodies, to ``Strictness``.
+def _source(scope: Scope, handler: Handler, body: bytes) -> Source:
+    """Return what the values are read from.
 
     Raises:
-        UnfitError: There are some.
+        UnfitError: There are parameters that nobody knows, or the body is compressed;
+            ``Strictness`` says so.
     """
-    scope = request.scope
-    if scope["query_string"] and not request.query_params.keys() <= handler.query_names:
-        raise UnfitError
     if handler.reads_body and header(scope, b"content-encoding") is not None:
         raise UnfitError
-
-
-def _source(request: Request, handler: Handler, body: bytes) -> Source:
-    scope = request.scope
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         if name in handler.header_names:
             headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-    query = request.query_params if scope["query_string"] else _NO_QUERY
-    return Source(scope["path_params"], query, headers, Body(body, _content_type(scope)))
+    query = _NO_QUERY
+    if scope["query_string"]:
+        query = _query(scope["query_string"])
+        if not query.keys() <= handler.query_names:
+            raise UnfitError
+    given = Body(body, _content_type(scope)) if handler.reads_body else _NO_BODY
+    return Source(scope["path_params"], query, headers, given)
+
+
+def _query(text: bytes) -> dict[str, list[str]]:
+    query: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True):
+        query.setdefault(name, []).append(value)
+    return query
 
 
 def _content_type(scope: Scope) -> str:
@@ -261,4 +296,4 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(chunks)
 
 
-__all__ = ["ROUTE_KEY", "FastPath", "FastRoute", "find_fast_routes"]
+__all__ = ["ROUTE_KEY", "FastPath", "FastRoute", "RouteTable", "find_fast_routes"]

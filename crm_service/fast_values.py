@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 from fastapi import params
 from fastapi.dependencies.models import Dependant
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -38,10 +37,17 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The parts of a request that values are read from; header names are lower case."""
+    """The parts of a request that values are read from.
+
+    Attributes:
+        path: Values of the path.
+        query: All values of each parameter, in their order.
+        headers: First value of each that is read, by lower-case name.
+        body: The body.
+    """
 
     path: Mapping[str, str]
-    query: QueryParams
+    query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: Body
 
@@ -64,12 +70,7 @@ class _Parameter:
         Raises:
             UnfitError: It is missing or wrong.
         """
-        if self.place == "body":
-            given: Any = _json_of(source.body)
-        elif self.repeated:
-            given = source.query.getlist(self.key) or _MISSING
-        else:
-            given = _place_of(source, self.place).get(self.key, _MISSING)
+        given = self._given(source)
         if given is _MISSING:
             if self.required:
                 raise UnfitError
@@ -79,16 +80,54 @@ class _Parameter:
             raise UnfitError
         return value
 
+    def _given(self, source: Source) -> Any:
+        if self.place == "query":
+            values = source.query.get(self.key)
+            if values is None:
+                return _MISSING
+            # Of a parameter that is given twice where one is wanted, the last counts.
+            return values if self.repeated else values[-1]
+        if self.place == "body":
+            return _json_of(source.body)
+        place = source.path if self.place == "path" else source.headers
+        return place.get(self.key, _MISSING)
+
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One function to call: the places of its arguments."""
+    """One function to call: the places of its arguments.
+
+    Attributes:
+        call: The function.
+        needed: Values to look for in every request.
+        optional: Values of query and headers that may be absent, as they mostly are.
+        defaults: Of those, by name.
+        results: Arguments that are results of functions before, and their places.
+        request_names: Arguments that are the request.
+        response_name: Argument that is the answer to come.
+    """
 
     call: Callable[..., Any]
-    parameters: tuple[_Parameter, ...]
+    needed: tuple[_Parameter, ...]
+    optional: tuple[_Parameter, ...]
+    defaults: Mapping[str, Any]
     results: tuple[tuple[str, int], ...]
     request_names: tuple[str, ...]
     response_name: str | None
+
+    def read(self, source: Source) -> dict[str, Any]:
+        """Return the values by name.
+
+        Raises:
+            UnfitError: One is missing or wrong.
+        """
+        values = dict(self.defaults)
+        for each in self.needed:
+            values[each.name] = each.read(source)
+        if source.query or source.headers:
+            for each in self.optional:
+                values[each.name] = each.read(source)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +139,14 @@ class Handler:
         header_names: Headers that are read, in lower case.
         query_names: Query parameters that are read.
         reads_body: Whether one of the values is the body.
+        wants_response: Whether a function adds to the answer to come.
     """
 
     steps: tuple[_Step, ...]
     header_names: frozenset[bytes]
     query_names: frozenset[str]
     reads_body: bool
+    wants_response: bool
 
     def read(self, source: Source) -> list[dict[str, Any]]:
         """Return the values of each function by name, before any of them is called.
@@ -113,10 +154,10 @@ class Handler:
         Raises:
             UnfitError: One is missing or wrong.
         """
-        return [{each.name: each.read(source) for each in step.parameters} for step in self.steps]
+        return [step.read(source) for step in self.steps]
 
     async def call(
-        self, arguments: list[dict[str, Any]], request: Request, response: Response
+        self, arguments: list[dict[str, Any]], request: Request, response: Response | None
     ) -> Any:
         """Call the functions, each with the results of those it depends on."""
         results: list[Any] = []
@@ -148,9 +189,14 @@ class _Compiler:
         if call in self.known:
             return self.known[call]
         results = [(each.name, self.add(each)) for each in dependant.dependencies]
+        parameters = _parameters(dependant)
+        needed = tuple(each for each in parameters if each.required or each.place == "body")
+        optional = tuple(each for each in parameters if each not in needed)
         step = _Step(
             call=call,
-            parameters=_parameters(dependant),
+            needed=needed,
+            optional=optional,
+            defaults={each.name: each.default for each in optional},
             results=tuple((name, index) for name, index in results if name is not None),
             request_names=tuple(
                 name
@@ -171,13 +217,15 @@ def compile_handler(dependant: Dependant) -> Handler | None:
         compiler.add(dependant)
     except UnfitError:
         return None
-    parameters = [each for step in compiler.steps for each in step.parameters]
+    steps = compiler.steps
+    parameters = [each for step in steps for each in (*step.needed, *step.optional)]
     bodies = [each for each in parameters if each.place == "body"]
     if len(bodies) > 1:
         return None
     headers = frozenset(each.key.encode() for each in parameters if each.place == "header")
     query = frozenset(each.key for each in parameters if each.place == "query")
-    return Handler(tuple(compiler.steps), headers, query, bool(bodies))
+    wants_response = any(step.response_name is not None for step in steps)
+    return Handler(tuple(steps), headers, query, bool(bodies), wants_response)
 
 
 def _is_plain(dependant: Dependant) -> bool:
@@ -252,9 +300,3 @@ def _json_of(body: Body) -> Any:
         return json.loads(body.content)
     except (ValueError, RecursionError) as error:
         raise UnfitError from error
-
-
-def _place_of(source: Source, place: Place) -> Mapping[str, str]:
-    if place == "path":
-        return source.path
-    return source.query if place == "query" else source.headers

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection that carries one request at a time; parsed by ``httptools``."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,15 +10,25 @@ import httptools
 # More than any gateway sends; endless ones must not fill the memory within the time-out.
 _MAX_HEADERS_BYTES = 64 * 1024
 _MAX_HEADERS = 200
+# They say where a body ends.
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers by lower-case name, and the whole body."""
+    """Status, headers as they came, and the whole body."""
 
     status: int
-    headers: Mapping[str, str]
+    raw_headers: Sequence[tuple[bytes, bytes]]
     content: bytes
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The last value of each header by lower-case name; made anew at each use."""
+        return {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in self.raw_headers
+        }
 
     @property
     def is_success(self) -> bool:
@@ -54,8 +64,8 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[Answer] | None = None
-        self._headers: dict[str, str] = {}
-        self._headers_bytes = self._headers_count = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers_bytes = 0
         self._body: list[bytes] = []
         self._reading_body = False
 
@@ -102,8 +112,8 @@ class HttpConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Take a body that has no length as complete."""
-        framed = "content-length" in self._headers or "transfer-encoding" in self._headers
-        if self._reading_body and not framed:
+        names = {name.lower() for name, _ in self._headers}
+        if self._reading_body and names.isdisjoint(_FRAMING):
             self.on_message_complete()
         self.is_usable = False
 
@@ -113,8 +123,8 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Forget the answer before."""
-        self._headers = {}
-        self._headers_bytes = self._headers_count = 0
+        self._headers = []
+        self._headers_bytes = 0
         self._body = []
         self._reading_body = False
         if self._answer is not None and self._answer.done():
@@ -124,11 +134,9 @@ class HttpConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header."""
         self._headers_bytes += len(name) + len(value)
-        self._headers_count += 1
-        if self._headers_bytes > _MAX_HEADERS_BYTES or self._headers_count > _MAX_HEADERS:
+        self._headers.append((name, value))
+        if self._headers_bytes > _MAX_HEADERS_BYTES or len(self._headers) > _MAX_HEADERS:
             self._break("headers without end")
-            return
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """Go on with the body."""

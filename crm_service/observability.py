@@ -43,10 +43,15 @@ class RequestContext:
     """Pure ASGI middleware: give each request an id, log it once, turn bugs into problems.
 
     A caller's ``X-Request-Id`` is kept if it is short and plain; the answer always has one.
+
+    Args:
+        app: Who answers.
+        metrics: Where requests are counted.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection; only HTTP requests get an id."""
@@ -58,8 +63,7 @@ class RequestContext:
         reset = _request_id.set(request_id)
         exchange = _Exchange(send, request_id)
         started = time.perf_counter()
-        metrics: Metrics = scope["app"].state.metrics
-        metrics.request_started()
+        self._metrics.request_started()
         try:
             await self._app(scope, receive, exchange.send)
         except Exception:
@@ -71,18 +75,16 @@ class RequestContext:
             duration_s = time.perf_counter() - started
             # Later: what was sent leaves the process when this turn of the event loop ends. The
             # context goes along, and with it the request id.
-            asyncio.get_running_loop().call_soon(_note, scope, exchange, duration_s)
+            asyncio.get_running_loop().call_soon(self._note, scope, exchange, duration_s)
             _request_id.reset(reset)
 
-
-def _note(scope: Scope, exchange: "_Exchange", duration_s: float) -> None:
-    """Count and log a request that was answered."""
-    metrics: Metrics = scope["app"].state.metrics
-    route = route_template(scope)
-    metrics.request_ended(scope["method"], route, exchange.status, duration_s)
-    exchange.count(metrics)
-    if logger.isEnabledFor(logging.INFO):
-        logger.handle(RequestRecord(scope["method"], route, exchange.status, duration_s * 1000))
+    def _note(self, scope: Scope, exchange: "_Exchange", duration_s: float) -> None:
+        """Count and log a request that was answered."""
+        route = route_template(scope)
+        self._metrics.request_ended(scope["method"], route, exchange.status, duration_s)
+        exchange.count(self._metrics)
+        if logger.isEnabledFor(logging.INFO):
+            logger.handle(RequestRecord(scope["method"], route, exchange.status, duration_s * 1000))
 
 
 class _Exchange:

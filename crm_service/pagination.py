@@ -41,7 +41,8 @@ class PageResponse(Response):
     media_type = "application/json"
 
     def __init__(self, items: bytes, next_cursor: str | None) -> None:
-        super().__init__(b'{"items":%b,"next_cursor":%b}' % (items, to_json(next_cursor)))
+        cursor = b"null" if next_cursor is None else to_json(next_cursor)
+        super().__init__(b'{"items":%b,"next_cursor":%b}' % (items, cursor))
         self.is_empty = items.strip() == b"[]"
 
 

@@ -42,8 +42,8 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
     def _protect(self, headers: list[tuple[bytes, bytes]], path: str) -> None:
+        if path.startswith("/v1/") and b"cache-control" not in [name for name, _ in headers]:
+            headers.append(_NO_STORE)
         headers += self._always
         if not path.startswith(_DOCUMENTATION):
             headers.append(_DATA)
-        if path.startswith("/v1/") and not any(name == b"cache-control" for name, _ in headers):
-            headers.append(_NO_STORE)

@@ -198,7 +198,7 @@ class TransportWire:
             raise ConnectError(type(error).__name__) from error
         except httpx.HTTPError as error:
             raise BrokenError(type(error).__name__) from error
-        return Answer(response.status_code, response.headers, body)
+        return Answer(response.status_code, response.headers.raw, body)
 
     async def aclose(self) -> None:
         """Close nothing."""
