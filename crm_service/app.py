@@ -123,9 +123,9 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
         lifespan=lifespan,
         redirect_slashes=False,
         redoc_url=None,
-        # Spans of requests, where an application sets OpenTelemetry up. Looking for its meters and
-        # loggers at every request costs, and numbers and log lines are made here.
-        telemetry={"metrics": False, "logs": False},
+        # FastAPI's spans carry path and query, and with them ids and names of customers. Numbers
+        # and log lines are made here; to look for OpenTelemetry at every request costs, too.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         generate_unique_id_function=_operation_id,
     )
     app.state.metrics = metrics
