@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from crm_service.access import Reader, Writer
@@ -121,7 +121,7 @@ class Table(Generic[RecordT]):
         """Return one page of the rows that match, as ``Page`` describes it.
 
         The rows are passed on as the database printed them: which columns there are is looked up in
-        the first, and of which types they are stands in the migrations.
+        one of them, and of which types they are stands in the migrations.
 
         Args:
             reader: Who asks.
@@ -138,19 +138,17 @@ class Table(Generic[RecordT]):
             query.append(("deleted_at", "not.is.null" if deleted else "is.null"))
         found = await reader.select_text(self.name, query)
         count = found.count
-        if count and not self._is_whole(reader, found):
-            self._by_name, count = True, None
         if count is None:
             return self._rebuilt_page(reader.read_rows(found), page)
-        if count <= page.limit:
+        if count == 0:
             return PageResponse(found.text, None)
-        text, last = found.without_last()
-        return PageResponse(text, page.cursor_behind(from_json(last), self.key))
-
-    def _is_whole(self, reader: Reader, found: RowsText) -> bool:
-        """Tell whether rows have the record's members and no others."""
-        [first] = reader.read_rows(RowsText(b"[%b]" % found.first()))
-        return first.keys() == self._members
+        has_more = count > page.limit
+        text, shown = found.without_last() if has_more else (found.text, found.first())
+        [row] = reader.read_rows(RowsText(b"[%b]" % shown))
+        if row.keys() != self._members:
+            self._by_name = True
+            return self._rebuilt_page(reader.read_rows(found), page)
+        return PageResponse(text, page.cursor_behind(row, self.key) if has_more else None)
 
     def _rebuilt_page(self, rows: list[Row], page: PageRequest) -> PageResponse:
         """Print the page anew, for rows with more or less than the record, or another printer's."""
