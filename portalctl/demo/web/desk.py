@@ -10,7 +10,7 @@ from uuid import UUID
 
 from crm_service.client import CrmClient
 from crm_service.invoices.schemas import InvoiceCreate, InvoiceItem
-from crm_service.jobs.schemas import JobCreate
+from crm_service.jobs.schemas import JobCreate, JobStatus
 from crm_service.loyalty.schemas import PointsGrant
 from crm_service.messages.schemas import MessageCreate
 
@@ -50,10 +50,11 @@ class Desk:
 
     async def _progress(self, customer_id: UUID) -> object:
         """Complete the newest job under way; none: start the newest scheduled one, or plan one."""
-        for status, step in (
-            ("in_progress", self._client.complete_job),
-            ("scheduled", self._client.start_job),
-        ):
+        steps: dict[JobStatus, Callable[..., Awaitable[object]]] = {
+            "in_progress": self._client.complete_job,
+            "scheduled": self._client.start_job,
+        }
+        for status, step in steps.items():
             page = await self._client.list_jobs(customer_id=customer_id, status=status, limit=1)
             if page.items:
                 job = page.items[0]

@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import date
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 from uuid import uuid4
@@ -215,6 +216,8 @@ def _parameter(value: Any) -> str | list[str]:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return [str(item) for item in value]
+    if isinstance(value, date):  # and every datetime
+        return value.isoformat()
     return str(value)
 
 
