@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import gc
 import json
 import os
@@ -26,6 +27,7 @@ from typing import Any
 import asyncpg
 
 from benchmarks.sdk import store
+from benchmarks.sdk.blocks import blocks
 from benchmarks.sdk.machine import processor_s_of_family, stolen_s
 from local_stack.collector import settle_collector
 from portal_sdk import PasswordAuth, Portal
@@ -174,13 +176,7 @@ async def _commit_each(env: dict[str, str], job: uuid.UUID, titles: list[str]) -
 
 async def snapshot(env: dict[str, str], rows: int) -> Any:
     """From entering a portal without a store to live, with so many rows; median of three."""
-    database = await asyncpg.connect(env["SUPABASE_DB_URL"])
-    await database.execute(
-        "insert into jobs (customer_id, title)"
-        " select $1, 'bulk ' || i from generate_series(1, $2) i",
-        customer(9), rows,
-    )  # fmt: skip
-    await database.close()
+    await _fill(env, 9, rows)
     took, count = [], 0
     for _ in range(3):
         started = time.perf_counter()
@@ -191,6 +187,22 @@ async def snapshot(env: dict[str, str], rows: int) -> Any:
     return {
         "rows": count, "s": round(statistics.median(took), 3), "slowest_s": round(max(took), 3),
     }  # fmt: skip
+
+
+async def _fill(env: dict[str, str], number: int, rows: int) -> None:
+    database = await asyncpg.connect(env["SUPABASE_DB_URL"])
+    await database.execute(
+        "insert into jobs (customer_id, title)"
+        " select $1, 'bulk ' || i from generate_series(1, $2) i",
+        customer(number), rows,
+    )  # fmt: skip
+    await database.close()
+
+
+async def long_blocks(env: dict[str, str], number: int, rows: int) -> Any:
+    """See benchmarks/sdk/blocks.py."""
+    await _fill(env, number, rows)
+    return await blocks(env, functools.partial(portal, env, number), rows)
 
 
 async def idle(env: dict[str, str], count: int, seconds: float) -> Any:
@@ -286,6 +298,8 @@ async def measure(earlier: dict[str, Any], *, is_quick: bool, only: list[str]) -
             "sign_in_100": lambda: sign_in(env, 100),
             "idle": lambda: idle(env, 50, 10.0),
             "snapshot": lambda: snapshot(env, 10_000),
+            "blocks_10000": lambda: long_blocks(env, 10, 10_000),
+            "blocks_100000": lambda: long_blocks(env, 11, 100_000),
         }
         for name in [name for name in steps if not only or name in only]:
             result[name] = await steps[name]()

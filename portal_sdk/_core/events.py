@@ -98,7 +98,10 @@ class TokenAccepted:
 
 @dataclass(frozen=True, slots=True)
 class StoreOpened:
-    """The user's store is open; scope and epoch are None when it holds nothing."""
+    """The store of this user is open; scope and epoch are None when it holds nothing.
+
+    Reading it takes time, and somebody else may have signed in meanwhile; None is whoever it is.
+    """
 
     scope: str | None = None
     epoch: str | None = None
@@ -107,6 +110,7 @@ class StoreOpened:
     fresh_as_of: str | None = None
     known: Mapping[str, TableSummary] = field(default_factory=dict[str, TableSummary], repr=False)
     forms: Forms = field(default_factory=dict[str, str])
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

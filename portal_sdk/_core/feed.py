@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.json_value import as_list
 from portal_sdk.errors import ProtocolError
 from portal_sdk.types import Row
@@ -44,6 +45,8 @@ class Snapshot:
     now: str | None = None
     columns: Columns = field(default_factory=dict[str, str])
     forms: Forms = field(default_factory=dict[str, str])
+    known: Mapping[str, TableSummary] = field(default_factory=dict[str, TableSummary], repr=False)
+    """What was counted of the tables while they were read; belongs to whoever takes the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +73,14 @@ class Head:
     forms: Forms = field(default_factory=dict[str, str])
 
 
-def parse_snapshot(value: Any) -> Snapshot:
-    """Return the snapshot.
+def parse_snapshot_head(
+    body: Mapping[str, Any], tables: Tables, known: Mapping[str, TableSummary]
+) -> Snapshot:
+    """Return the snapshot of these rows, given the rest of the answer.
 
     Raises:
-        ProtocolError: The value does not have the documented shape.
+        ProtocolError: The answer does not have the documented shape.
     """
-    body = _object(value, "portal_snapshot")
-    tables: dict[str, dict[str, Row]] = {}
-    for name, rows in _object(body.get("tables"), "tables").items():
-        found = as_list(rows)
-        if found is None:
-            raise _malformed("tables")
-        tables[name] = {_row_id(row): row for row in found}
     return Snapshot(
         epoch=_text(body, "epoch"),
         n=_position(body, "n"),
@@ -91,6 +89,7 @@ def parse_snapshot(value: Any) -> Snapshot:
         now=_instant(body, "now"),
         columns=_said(body.get("digest"), "columns"),
         forms=_said(body.get("digest"), "form"),
+        known=known,
     )
 
 
@@ -100,10 +99,10 @@ def parse_pull(value: Any) -> PullPage:
     Raises:
         ProtocolError: The value does not have the documented shape.
     """
-    body = _object(value, "portal_pull")
+    body = to_object(value, "portal_pull")
     changes = as_list(body.get("changes") or [])
     if changes is None:
-        raise _malformed("changes")
+        raise malformed("changes")
     return PullPage(
         epoch=_text(body, "epoch"),
         n=_position(body, "n"),
@@ -120,7 +119,7 @@ def parse_head(value: Any) -> Head:
     Raises:
         ProtocolError: The value does not have the documented shape.
     """
-    body = _object(value, "portal_head")
+    body = to_object(value, "portal_head")
     return Head(
         epoch=_text(body, "epoch"),
         n=_position(body, "n"),
@@ -137,18 +136,18 @@ def parse_entry(value: Any) -> FeedChange:
     Raises:
         ProtocolError: The value does not have the documented shape.
     """
-    item = _object(value, "change")
+    item = to_object(value, "change")
     return _change({**item, "table": item.get("table_name")})
 
 
 def _change(value: Any) -> FeedChange:
-    item = _object(value, "change")
+    item = to_object(value, "change")
     op = item.get("op")
     if op not in {"upsert", "remove"}:
-        raise _malformed("op")
+        raise malformed("op")
     row = item.get("row")
     if row is not None:
-        _row_id(row)
+        row_id_of(row)
     return FeedChange(
         n=_position(item, "n"),
         table=_text(item, "table"),
@@ -162,39 +161,49 @@ def _change(value: Any) -> FeedChange:
 
 def _digest(value: Any) -> Digest:
     digest: dict[str, tuple[int, str]] = {}
-    for table, entry in _object(value, "digest").items():
-        item = _object(entry, "digest")
+    for table, entry in to_object(value, "digest").items():
+        item = to_object(entry, "digest")
         digest[table] = (_position(item, "count"), _text(item, "hash"))
     return digest
 
 
 def _said(value: Any, key: str) -> dict[str, str]:
     """Return what the database says of its tables; an older one says nothing."""
-    entries = _object(value, "digest").items()
+    entries = to_object(value, "digest").items()
     return {table: entry[key] for table, entry in entries if key in entry}
 
 
-def _row_id(row: Any) -> str:
-    return _text(_object(row, "row"), "id")
+def row_id_of(row: Any) -> str:
+    """Return the id of a decoded row.
+
+    Raises:
+        ProtocolError: It is no row.
+    """
+    return _text(to_object(row, "row"), "id")
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
+def to_object(value: Any, what: str) -> dict[str, Any]:
+    """Return the value if it is a JSON object.
+
+    Raises:
+        ProtocolError: It is none; says ``what`` was asked for.
+    """
     if not isinstance(value, dict):
-        raise _malformed(what)
+        raise malformed(what)
     return cast("dict[str, Any]", value)
 
 
 def _text(item: Mapping[str, Any], key: str) -> str:
     value = item.get(key)
     if not isinstance(value, str):
-        raise _malformed(key)
+        raise malformed(key)
     return value
 
 
 def _position(item: Mapping[str, Any], key: str) -> int:
     value = item.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _malformed(key)
+        raise malformed(key)
     return value
 
 
@@ -203,7 +212,8 @@ def _instant(item: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _malformed(what: str) -> ProtocolError:
+def malformed(what: str) -> ProtocolError:
+    """Return the error of an answer in which ``what`` is not as documented."""
     return ProtocolError(
         f"The database answered a change feed without a valid {what!r}; check that the project's"
         " migrations match this SDK version",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
@@ -41,11 +42,12 @@ class Commit:
     n: int
     upserts: tuple[tuple[str, str, Row], ...] = ()
     removes: tuple[tuple[str, str], ...] = ()
-    replace: bool = False
     as_of: str | None = None
     """The database's clock, if these rows are complete as of it."""
+    everything: Tables | None = None
+    """All rows, instead of those that are stored; nobody changes these mappings any more."""
     forms: Forms = field(default_factory=dict[str, str])
-    """With ``replace``: the form of the tables that these rows were read from."""
+    """With ``everything``: the form of the tables that these rows were read from."""
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class Replica:
             epoch: Of the cursor.
             n: Of the cursor.
             tables: The rows.
-            known: Of tables whose rows belong to this replica from now on: what their store knows.
+            known: Of tables whose rows belong to this replica from now on: what is known of them.
         """
         for table, rows in tables.items():
             summary = (known or {}).get(table)
@@ -103,8 +105,13 @@ class Replica:
             return None
         return self._upsert(change.table, change.row_id, change.row, change.n, change.committed_at)
 
-    def replace(self, epoch: str, n: int, tables: Tables) -> list[RowChange]:
-        """Make the copy equal to ``tables``; return the real differences, deletes first."""
+    def replace(
+        self, epoch: str, n: int, tables: Tables, known: Mapping[str, TableSummary] | None = None
+    ) -> list[RowChange]:
+        """Make the copy equal to ``tables``; return the real differences, deletes first.
+
+        Rows that are the same objects as here cost next to nothing.
+        """
         changes: list[RowChange] = []
         self.shapes.clear()
         for table, rows in list(self.tables.items()):
@@ -113,10 +120,16 @@ class Replica:
             removals = (self._remove(table, row_id, n, None) for row_id in gone)
             changes.extend(removal for removal in removals if removal)
         for table, wanted in tables.items():
-            self.tables.setdefault(table, {})
-            for row_id, row in wanted.items():
-                if change := self._upsert(table, row_id, row, n, None):
-                    changes.append(change)
+            rows = self.tables.setdefault(table, {})
+            summary = (known or {}).get(table)
+            if summary is None:
+                other = [*wanted]
+            else:
+                other = [row_id for row_id, row in wanted.items() if rows.get(row_id) is not row]
+            upserts = (self._upsert(table, row_id, wanted[row_id], n, None) for row_id in other)
+            changes.extend(upsert for upsert in upserts if upsert)
+            if summary is not None:
+                self.digests[table], self.shapes[table] = summary.digest, summary.shapes
         self.epoch, self.n = epoch, n
         self.load_count += 1
         return changes
@@ -164,14 +177,14 @@ class Replica:
         return Commit(scope, self.epoch or "", self.n, tuple(upserts), tuple(removes), as_of=as_of)
 
     def commit_all(self, scope: str, as_of: str | None) -> Commit:
-        """Return the commit that replaces everything stored."""
-        rows = tuple(
-            (table, row_id, row)
-            for table, rows in self.tables.items()
-            for row_id, row in rows.items()
-        )
+        """Return the commit that replaces everything stored by the rows as they are now."""
+        everything = {table: copy.copy(rows) for table, rows in self.tables.items()}
+        return self.commit_of_snapshot(scope, everything, as_of)
+
+    def commit_of_snapshot(self, scope: str, everything: Tables, as_of: str | None) -> Commit:
+        """Return the commit of the snapshot that was taken over just now."""
         return Commit(
-            scope, self.epoch or "", self.n, rows, replace=True, as_of=as_of, forms=self.forms
+            scope, self.epoch or "", self.n, as_of=as_of, everything=everything, forms=self.forms
         )
 
     def _upsert(

@@ -231,6 +231,8 @@ class PortalCore:
 
     def _take_store(self, event: StoreOpened | RowsRecalled, now: float) -> None:
         if isinstance(event, StoreOpened):
+            if event.user_id not in {self.user_id, None}:
+                return  # SYNC-18: somebody else's, who signed in a moment ago
             self._load(event)
             self._tell_connection(Authorized(self.user_id or "", event.scope), now)
         elif self.user_id is None:

@@ -231,12 +231,17 @@ class SyncMachine:
         snapshot = event.snapshot
         changes: list[RowChange] = []
         if self._is_primed:
-            changes = self.replica.replace(snapshot.epoch, snapshot.n, snapshot.tables)
+            changes = self.replica.replace(
+                snapshot.epoch, snapshot.n, snapshot.tables, snapshot.known
+            )
         else:  # SYNC-8: the starting point
-            self.replica.load(snapshot.epoch, snapshot.n, snapshot.tables)
+            # The commit keeps the rows as they came; the replica's will change.
+            rows = {table: dict(found) for table, found in snapshot.tables.items()}
+            self.replica.load(snapshot.epoch, snapshot.n, rows, snapshot.known)
         self.replica.forms = snapshot.forms
         self._checkpoint.judge_snapshot(snapshot, self.replica)
-        self._effects.append(do.CommitRows(self.replica.commit_all(self.scope, snapshot.now)))
+        commit = self.replica.commit_of_snapshot(self.scope, snapshot.tables, snapshot.now)
+        self._effects.append(do.CommitRows(commit))
         self._publish(changes, "resync")
         self._is_primed = True
         if self._note_complete(snapshot.now, now) or self._read_again:

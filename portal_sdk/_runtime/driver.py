@@ -13,12 +13,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
+from portal_sdk._core.feed import Snapshot
 from portal_sdk._core.session import PortalCore
-from portal_sdk._runtime.http import HttpApi
+from portal_sdk._runtime.http import HttpAnswer, HttpApi
 from portal_sdk._runtime.rest import DatabaseApi
 from portal_sdk._runtime.store_keeper import StoreKeeper
 from portal_sdk._runtime.tokens import TokenSource
@@ -35,6 +36,7 @@ from portal_sdk.errors import (
 )
 
 logger = logging.getLogger("portal_sdk")
+ResultT = TypeVar("ResultT")
 CLOCK_JUMP_S = 5.0
 CLOCK_LOOK_S = 3.0
 """After a sleep of the machine this much of being awake passes at most before it is noticed."""
@@ -66,6 +68,7 @@ class Driver:
         self._rows = StoreKeeper(
             store, project, tokens, post=self.post, start=self._start,
             everything=lambda: core.sync.snapshot_commit(),  # noqa: PLW0108 - sync is replaced
+            progressed=observer.progressed,
         )  # fmt: skip
         self._observer = observer
         self._inbox: deque[ev.Event] = deque()
@@ -164,7 +167,7 @@ class Driver:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-        self._rows.close()
+        await self._rows.close()
         await self._http.close()
 
     # The loop.
@@ -300,11 +303,29 @@ class Driver:
             self.post(ev.ScopeResolved(effect.request, scope))
 
     def _request_snapshot(self, effect: do.RequestSnapshot) -> None:
-        async def read() -> ev.Event:
-            snapshot = await self._database.snapshot(effect.scope, token=self._core.token or "")
-            return ev.SnapshotAnswered(effect.request, snapshot)
+        self._start(self._run_snapshot(effect), "snapshot")
 
-        self._start(self._run_request(effect.request, read), "snapshot")
+    async def _run_snapshot(self, effect: do.RequestSnapshot) -> None:
+        """Read everything, and have it written, before the core takes it over in one moment."""
+        request = effect.request
+
+        async def ask() -> HttpAnswer:
+            return await self._database.snapshot(effect.scope, token=self._core.token or "")
+
+        async def read(answer: HttpAnswer) -> Snapshot:
+            shown = self._core.replica.tables
+            snapshot = await self._database.read_snapshot(answer, shown)
+            await self._rows.prepare(snapshot.tables, is_wanted)
+            return snapshot
+
+        def is_wanted() -> bool:
+            return self._core.sync.is_awaiting(request)
+
+        answer = await self._attempt(request, ask, self._config.request_timeout_s)
+        if answer is not None:
+            snapshot = await self._attempt(request, lambda: read(answer), None)
+            if snapshot is not None:
+                self.post(ev.SnapshotAnswered(request, snapshot))
 
     def _request_pull(self, effect: do.RequestPull) -> None:
         async def read() -> ev.Event:
@@ -326,17 +347,24 @@ class Driver:
     async def _run_request(
         self, request: int, work: Callable[[], Coroutine[Any, Any, ev.Event]]
     ) -> None:
+        answer = await self._attempt(request, work, self._config.request_timeout_s)
+        if answer is not None:
+            self.post(answer)
+
+    async def _attempt(
+        self, request: int, work: Callable[[], Coroutine[Any, Any, ResultT]], limit_s: float | None
+    ) -> ResultT | None:
+        """Return the result, or None when the request was reported as failed."""
         try:
-            async with asyncio.timeout(self._config.request_timeout_s):
-                answer = await work()
+            async with asyncio.timeout(limit_s):
+                return await work()
         except PortalError as error:
             self.post(ev.RequestFailed(request, error))
         except TimeoutError:
             self.post(ev.RequestFailed(request, _too_late("the database")))
         except Exception as error:  # noqa: BLE001 - a bug must reach the status, not vanish
             self.post(ev.RequestFailed(request, _surprise("reading the feed", error)))
-        else:
-            self.post(answer)
+        return None
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

@@ -106,6 +106,30 @@ class HttpApi:
         Cancellation:
             Safe for reads; the effect of a write is then unknown.
         """
+        answer = await self.fetch(
+            method, path, json=json, params=params, token=token, headers=headers
+        )
+        if answer.status == HTTPStatus.NO_CONTENT:
+            return None
+        try:
+            return from_json(answer.content)
+        except ValueError as error:
+            raise self.not_json(answer) from error
+
+    async def fetch(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        """Send one request and return the successful answer as it came.
+
+        Raises and cancellation: as for ``request``.
+        """
         sent = dict(headers or {})
         content = b""
         if json is not None:
@@ -115,20 +139,16 @@ class HttpApi:
             sent["Authorization"] = f"Bearer {token}"
         answer = await self._transport.send(HttpRequest(method, path, params or {}, sent, content))
         if answer.is_success:
-            return self._decode(answer)
+            return answer
         raise error_of_answer(answer, self._base_url)
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._transport.close()
 
-    def _decode(self, answer: HttpAnswer) -> Any:
-        if answer.status == HTTPStatus.NO_CONTENT:
-            return None
-        try:
-            return from_json(answer.content)
-        except ValueError as error:
-            raise _not_supabase(answer, self._base_url) from error
+    def not_json(self, answer: HttpAnswer) -> ProtocolError:
+        """Return the error of an answer that is a success and not JSON."""
+        return _not_supabase(answer, self._base_url)
 
 
 def _encode_json(value: Any) -> bytes:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from portal_sdk._core.feed import (
     Head,
     PullPage,
     Snapshot,
+    Tables,
     parse_head,
     parse_pull,
-    parse_snapshot,
 )
 from portal_sdk._core.json_value import as_list
-from portal_sdk._runtime.http import HttpApi
+from portal_sdk._core.snapshot import read_snapshot
+from portal_sdk._runtime.http import HttpAnswer, HttpApi
 from portal_sdk.errors import NoCustomerError, NotFoundError, ProtocolError
 
 
@@ -23,9 +27,30 @@ class DatabaseApi:
     def __init__(self, http: HttpApi) -> None:
         self._http = http
 
-    async def snapshot(self, scope: str, *, token: str) -> Snapshot:
-        """Read everything the caller may see in the scope."""
-        return parse_snapshot(await self._rpc("portal_snapshot", {"scope": scope}, token))
+    async def snapshot(self, scope: str, *, token: str) -> HttpAnswer:
+        """Ask for everything the caller may see in the scope; see ``read_snapshot``."""
+        with _named("portal_snapshot"):
+            return await self._http.fetch(
+                "POST", _path("portal_snapshot"), json={"scope": scope}, token=token
+            )
+
+    async def read_snapshot(self, answer: HttpAnswer, shown: Tables) -> Snapshot:
+        """Decode the answer to ``snapshot``; the event loop is held up for a moment at a time.
+
+        Args:
+            answer: What ``snapshot`` returned.
+            shown: The rows known so far; those that are equal are not kept twice.
+        """
+        reading = read_snapshot(answer.content, shown)
+        try:
+            while True:
+                next(reading)
+                await asyncio.sleep(0)
+        except StopIteration as end:
+            snapshot: Snapshot = end.value
+            return snapshot
+        except ValueError as error:
+            raise self._http.not_json(answer) from error
 
     async def pull(
         self, scope: str, *, epoch: str, after_n: int, limit: int, token: str
@@ -59,11 +84,22 @@ class DatabaseApi:
         return f"customer:{rows[0]['id']}"
 
     async def _rpc(self, name: str, body: dict[str, Any], token: str) -> Any:
-        try:
-            return await self._http.request("POST", f"/rest/v1/rpc/{name}", json=body, token=token)
-        except NotFoundError as error:
-            raise ProtocolError(
-                f"The project has no function {name}: apply the migrations in supabase/migrations"
-                " (supabase db push)",
-                code=error.code,
-            ) from error
+        with _named(name):
+            return await self._http.request("POST", _path(name), json=body, token=token)
+
+
+def _path(name: str) -> str:
+    return f"/rest/v1/rpc/{name}"
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say which function is missing, where the database only says that one is."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise ProtocolError(
+            f"The project has no function {name}: apply the migrations in supabase/migrations"
+            " (supabase db push)",
+            code=error.code,
+        ) from error

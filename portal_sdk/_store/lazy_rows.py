@@ -31,6 +31,13 @@ class LazyRows(MutableMapping[str, Row]):
         row = self._rows.get(row_id)
         return self._parse(row_id) if row is None else row
 
+    def __copy__(self) -> LazyRows:
+        """Return these rows as they are now; what was not parsed is parsed in each copy."""
+        with self._lock:
+            other = LazyRows(dict(self._bodies))
+            other._rows = dict(self._rows)
+            return other
+
     def __setitem__(self, row_id: str, row: Row) -> None:
         with self._lock:
             self._rows[row_id] = row

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from portal_sdk._core.feed import Tables
 from portal_sdk._core.replica import Commit
 from portal_sdk._store.protocol import StoredRows
 
 
 class MemoryStore:
     """Keeps nothing between runs; the rows live in the replica."""
+
+    @property
+    def is_large(self) -> bool:
+        """Never: there is no file."""
+        return False
 
     def lock(self) -> None:
         """Do nothing; memory belongs to its portal."""
@@ -29,6 +35,14 @@ class MemoryStore:
 
     def remember(self, salt: bytes, proof: bytes) -> None:
         """Do nothing."""
+
+    def stage(self, tables: Tables) -> None:
+        """Do nothing: there is no file."""
+        del tables
+
+    def sweep(self) -> bool:
+        """Do nothing: nothing is kept."""
+        return False
 
     def commit(self, commit: Commit) -> None:
         """Do nothing; the replica already has the rows."""

@@ -6,7 +6,8 @@ import dataclasses
 import json
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from portal_sdk._core.write import Entry, Write, WriteKind, WriteState
@@ -65,19 +66,20 @@ class MemoryOutbox:
 class SqliteOutbox:
     """Keeps entries in the store's file, over the store's own connection (it holds the lock)."""
 
-    def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
-        self._connection = connection
+    def __init__(self, database: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
+        self._database = database
         self._is_ready = False
 
     def load(self, owner: str) -> list[Entry]:
         """Return this owner's entries, oldest first."""
         try:
-            rows = self._opened().execute(
-                "select body from outbox where owner = ? order by serial", (owner,)
-            )
-            found = [_try_parse(body) for (body,) in rows.fetchall()]
+            with self._opened() as connection:
+                rows = connection.execute(
+                    "select body from outbox where owner = ? order by serial", (owner,)
+                ).fetchall()
         except sqlite3.Error as error:
             raise StoreError(f"The outbox cannot be read: {error}") from error
+        found = [_try_parse(body) for (body,) in rows]
         entries = [entry for entry in found if entry is not None]
         if unreadable := len(found) - len(entries):
             logger.error("%d unsent writes cannot be read; they are kept, not sent", unreadable)
@@ -94,21 +96,22 @@ class SqliteOutbox:
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         try:
-            connection = self._opened()
-            connection.execute("pragma synchronous = full")
-            try:
-                connection.execute(statement, values)
-            finally:
-                connection.execute("pragma synchronous = normal")
+            with self._opened() as connection:
+                connection.execute("pragma synchronous = full")
+                try:
+                    connection.execute(statement, values)
+                finally:
+                    connection.execute("pragma synchronous = normal")
         except sqlite3.Error as error:
             raise StoreError(f"The outbox could not be written: {error}") from error
 
-    def _opened(self) -> sqlite3.Connection:
-        connection = self._connection()
-        if not self._is_ready:
-            connection.executescript(SCHEMA)
-            self._is_ready = True
-        return connection
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with self._database() as connection:
+            if not self._is_ready:
+                connection.executescript(SCHEMA)
+                self._is_ready = True
+            yield connection
 
 
 def render_entry(entry: Entry) -> str:

@@ -1,4 +1,8 @@
-"""What the driver needs of a store. All calls are short, synchronous and on the event loop."""
+"""What the driver needs of a store. All calls are synchronous and may come from any thread.
+
+Only ``open`` and ``recall`` take time for every stored row; ``Staging`` and ``sweep`` exist so that
+nothing else does.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ from typing import Protocol
 from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import Forms, Tables
 from portal_sdk._core.replica import Commit
+from portal_sdk._store.staging import Staging
 from portal_sdk.types import Row
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,11 @@ class StoredRows:
 
 class Store(Protocol):
     """Keeps one user's rows; owned by one portal."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether reading or erasing all of it would hold up an event loop."""
+        ...
 
     def lock(self) -> None:
         """Take the store for this portal, before anything else happens.
@@ -72,11 +82,26 @@ class Store(Protocol):
         """
         ...
 
+    def stage(self, tables: Tables) -> Staging | None:
+        """Begin to write all rows anew; they count when a commit of these ``tables`` says so.
+
+        A staging that was begun earlier is given up. None if this store keeps nothing.
+        """
+        ...
+
     def commit(self, commit: Commit) -> None:
         """Store rows and cursor in one transaction.
 
         Raises:
             StoreError: Nothing was stored.
+        """
+        ...
+
+    def sweep(self) -> bool:
+        """Erase some rows that do not count any more; return whether there may be more of them.
+
+        Raises:
+            StoreError: Nothing was erased.
         """
         ...
 

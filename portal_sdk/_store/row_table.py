@@ -27,11 +27,12 @@ Shape = tuple[str, tuple[str, ...]]
 """Table and column names of a row."""
 
 
-def write_rows(connection: sqlite3.Connection, upserts: Iterable[Upsert]) -> None:
-    """Insert or replace rows, within the caller's transaction."""
+def write_rows(connection: sqlite3.Connection, generation: int, upserts: Iterable[Upsert]) -> None:
+    """Insert or replace rows of a generation, within the caller's transaction."""
     connection.executemany(
-        "insert or replace into rows values (?, ?, ?, ?, ?)",
-        [(table, row_id, *_proven(row_id, row)) for table, row_id, row in upserts],
+        "insert or replace into rows values (?, ?, ?, ?, ?, ?)",
+        # A generator: SQLite lets other threads run while it writes a row, so none waits for long.
+        ((generation, table, row_id, *_proven(row_id, row)) for table, row_id, row in upserts),
     )
 
 
@@ -44,9 +45,9 @@ def write_shapes(connection: sqlite3.Connection, shapes: Iterable[Shape]) -> Non
 
 
 def read_tables(
-    connection: sqlite3.Connection,
+    connection: sqlite3.Connection, generation: int
 ) -> tuple[dict[str, LazyRows], dict[str, TableSummary]]:
-    """Return every row by table and id, and what there is to say of each table.
+    """Return every row of a generation by table and id, and what there is to say of each table.
 
     Raises:
         ValueError: A row is not what was written.
@@ -54,11 +55,11 @@ def read_tables(
     shapes = _read_shapes(connection)
     tables: dict[str, LazyRows] = {}
     summaries: dict[str, TableSummary] = {}
-    name = _next_table(connection, "")
+    name = _next_table(connection, generation, "")
     while name is not None:
-        tables[name], digest = _read_table(connection, name)
+        tables[name], digest = _read_table(connection, generation, name)
         summaries[name] = TableSummary(digest, shapes.get(name, set()))
-        name = _next_table(connection, name)
+        name = _next_table(connection, generation, name)
     return tables, summaries
 
 
@@ -68,11 +69,14 @@ def _proven(row_id: str, row: Row) -> tuple[int, int, bytes]:
     return bits, crc32(body, crc32(row_id.encode(), bits & 0xFFFFFFFF)), body
 
 
-def _read_table(connection: sqlite3.Connection, name: str) -> tuple[LazyRows, TableDigest]:
+def _read_table(
+    connection: sqlite3.Connection, generation: int, name: str
+) -> tuple[LazyRows, TableDigest]:
     bodies: dict[str, bytes] = {}
     digest = TableDigest()
     found = connection.execute(
-        "select row_id, hash, checksum, body from rows where table_name = ?", (name,)
+        "select row_id, hash, checksum, body from rows where generation = ? and table_name = ?",
+        (generation, name),
     )
     while chunk := found.fetchmany(CHUNK_ROWS):
         ids, hashes, checksums, texts = zip(*chunk, strict=True)
@@ -85,10 +89,11 @@ def _read_table(connection: sqlite3.Connection, name: str) -> tuple[LazyRows, Ta
     return LazyRows(bodies), digest
 
 
-def _next_table(connection: sqlite3.Connection, after: str) -> str | None:
+def _next_table(connection: sqlite3.Connection, generation: int, after: str) -> str | None:
     """Return the first table name after this one; ``distinct`` would look at every row."""
     (name,) = connection.execute(
-        "select min(table_name) from rows where table_name > ?", (after,)
+        "select min(table_name) from rows where generation = ? and table_name > ?",
+        (generation, after),
     ).fetchone()
     return None if name is None else str(name)
 

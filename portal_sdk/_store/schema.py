@@ -16,12 +16,13 @@ _ID_AT = 68
 SCHEMA = (
     "create table meta (key text primary key, value text not null) without rowid",
     """create table rows (
+    generation integer not null,
     table_name text not null,
     row_id text not null,
     hash integer not null,
     checksum integer not null,
     body blob not null,
-    primary key (table_name, row_id)
+    primary key (generation, table_name, row_id)
 ) without rowid""",
     """create table shapes (
     table_name text not null,

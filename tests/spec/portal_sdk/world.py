@@ -158,8 +158,12 @@ class FakeStore:
     forms: Forms = field(default_factory=dict)
 
     def commit(self, commit: Commit) -> None:
-        if commit.replace:
-            self.rows.clear()
+        if commit.everything is not None:
+            self.rows = {
+                (table, row_id): row
+                for table, rows in commit.everything.items()
+                for row_id, row in rows.items()
+            }
             self.forms = commit.forms
         for key in commit.removes:
             self.rows.pop(key, None)
@@ -380,7 +384,7 @@ class World:
 
     def _commit(self, commit: Commit) -> None:
         self.store.commit(commit)
-        if commit.replace and not self.is_primed:
+        if commit.everything is not None and not self.is_primed:
             # SYNC-8: the first snapshot is the starting point, not news.
             self.shadow, self.is_primed = dict(self.store.rows), True
 

@@ -188,7 +188,7 @@ def test_the_columns_of_rows_that_were_all_read_anew_are_the_new_ones(tmp_path: 
     store = SqliteStore(tmp_path / "p.db")
     store.open(PROJECT, USER)
     store.commit(commit(1, {"id": "j1", "old": 1}))
-    store.commit(commit(2, {"id": "j1", "new": 1}, replace=True))
+    store.commit(commit(2, everything={"jobs": {"j1": {"id": "j1", "new": 1}}}))
     store.commit(commit(3, {"id": "j2", "new": 1}))
     store.close()
     assert SqliteStore(tmp_path / "p.db").open(PROJECT, USER).known["jobs"].shapes == {
@@ -203,7 +203,8 @@ def test_an_upgrade_reads_the_rows_anew_and_keeps_the_unsent_writes(tmp_path: Pa
     store = SqliteStore(path)
     store.open(PROJECT, USER)
     SqliteOutbox(store.database).save("owner", ENTRY)
-    store.database().execute(f"pragma user_version = {SCHEMA_VERSION - 1}")
+    with store.database() as connection:
+        connection.execute(f"pragma user_version = {SCHEMA_VERSION - 1}")
     store.close()
     again = SqliteStore(path)
     assert again.open(PROJECT, USER).tables == {}
@@ -265,8 +266,8 @@ def test_a_write_that_cannot_be_read_does_not_hold_back_the_others(
     outbox = SqliteOutbox(store.database)
     outbox.save("owner", ENTRY)
     insert = "insert into outbox values (?, 'owner', 0, ?)"
-    store.database().executemany(insert, [("odd", '{"write": {}}'), ("broken", "{")])
-    assert outbox.load("owner") == [ENTRY]
-    assert "2 unsent writes cannot be read" in caplog.text
-    (count,) = store.database().execute("select count(*) from outbox").fetchone()
-    assert count == 3
+    with store.database() as connection:
+        connection.executemany(insert, [("odd", '{"write": {}}'), ("broken", "{")])
+        assert outbox.load("owner") == [ENTRY]
+        assert "2 unsent writes cannot be read" in caplog.text
+        assert connection.execute("select count(*) from outbox").fetchone() == (3,)
