@@ -116,6 +116,8 @@ class Replica:
         self.shapes.clear()
         for table, rows in list(self.tables.items()):
             wanted = tables.get(table, {})
+            if rows.keys() <= wanted.keys():
+                continue  # nothing left; said without a loop
             gone = [row_id for row_id in rows if row_id not in wanted]
             removals = (self._remove(table, row_id, n, None) for row_id in gone)
             changes.extend(removal for removal in removals if removal)

@@ -27,8 +27,9 @@ from portal_sdk.types import Row
 
 PIECE_BYTES = 128 * 1024
 """About 250 rows, 2 ms."""
-BORDER = re.compile(rb"\}\s*,\s*(?=\{)")
-TRIES = 12
+ANY_BORDER = re.compile(rb"\}\s*,\s*(?=\{)")
+NEAR_TRIES = 8
+TRIES = 20
 _CLOSED = b"]}}"
 
 
@@ -61,31 +62,47 @@ def split_snapshot(body: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[Any]
     Raises:
         ValueError: It is not JSON.
     """
-    opened, begin = b"", 0
-    while (found := _find_piece(body, begin, opened, piece_bytes)) is not None:
+    opened, begin, border = b"", 0, ANY_BORDER
+    while (found := _find_piece(body, begin, opened, border, piece_bytes)) is not None:
         piece, table, begin = found
-        opened = b'{"tables":{' + json.dumps(table).encode() + b":["
+        opened = b'{"tables":{' + _encode(table) + b":["
+        border = _border_of(piece["tables"][table])
         yield piece
     yield from_json(opened + body[begin:])
 
 
 def _find_piece(
-    body: bytes, begin: int, opened: bytes, piece_bytes: int
+    body: bytes, begin: int, opened: bytes, border: re.Pattern[bytes], piece_bytes: int
 ) -> tuple[dict[str, Any], str, int] | None:
     """Return the next piece, the table that it ends in, and where to go on; None for the rest."""
     look_at = begin + piece_bytes
     for attempt in range(TRIES):
-        border = BORDER.search(body, look_at)
-        if border is None:
+        place = border.search(body, look_at)
+        if place is None:
             return None
-        cut = border.start() + 1
+        cut = place.start() + 1
         with suppress(ValueError, AttributeError, TypeError, StopIteration):
             piece: dict[str, Any] = from_json(opened + body[begin:cut] + _CLOSED)
             name, tables = next(reversed(piece.items()))
             if name == "tables":
-                return piece, next(reversed(tables)), border.end()
-        look_at = cut + (61 << attempt)  # the next row may be far behind a long nested list
+                return piece, next(reversed(tables)), place.end()
+        # A nested list: its end may be near, or far.
+        look_at = cut + (61 << attempt if attempt > NEAR_TRIES else 0)
     return None
+
+
+def _border_of(rows: Any) -> re.Pattern[bytes]:
+    """Return what is between two rows of a table, given some of them: they begin alike."""
+    row = rows[-1] if isinstance(rows, list) and rows else None
+    if not isinstance(row, dict) or not row:
+        return ANY_BORDER
+    return re.compile(
+        ANY_BORDER.pattern[:-1] + rb"\s*" + re.escape(_encode(next(iter(row)))) + b")"
+    )
+
+
+def _encode(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode()
 
 
 class SnapshotBuilder:

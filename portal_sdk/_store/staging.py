@@ -88,11 +88,18 @@ def erase_some(connection: sqlite3.Connection, keep: set[int]) -> bool:
         victim = _generation_after(connection, victim)
     if victim is None:
         return False
-    connection.execute(
-        "delete from rows where (generation, table_name, row_id) in"
-        " (select generation, table_name, row_id from rows where generation = ? limit ?)",
+    end = connection.execute(
+        "select table_name, row_id from rows where generation = ?"
+        " order by table_name, row_id limit 1 offset ?",
         (victim, STEP_ROWS),
-    )
+    ).fetchone()
+    if end is None:
+        connection.execute("delete from rows where generation = ?", (victim,))
+    else:
+        connection.execute(
+            "delete from rows where generation = ? and (table_name, row_id) < (?, ?)",
+            (victim, *end),
+        )
     return True
 
 
