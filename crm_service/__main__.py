@@ -6,14 +6,16 @@ import gc
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 from pydantic import ValidationError
 
 from crm_service.app import create_app
-from crm_service.joined_writes import JoinedWritesProtocol
 from crm_service.observability import configure_logging
+from crm_service.protocol import ServiceProtocol
 from crm_service.settings import Settings
 
 _GRACE_S = 10
@@ -46,7 +48,8 @@ def main() -> int:
     _spare_garbage_collector()
     config = uvicorn.Config(
         app,
-        http=JoinedWritesProtocol,
+        # Called as a class is.
+        http=cast("Any", partial(ServiceProtocol, head_s=settings.body_pause_s)),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -32,6 +32,7 @@ _FRAMEWORK_PROBLEMS = {
     408: ("body-too-slow", "Body too slow", "Send the whole body without long pauses."),
     413: ("body-too-large", "Body too large", "Send less at once."),
     415: ("unsupported-media-type", "Unsupported media type", "Send the body as JSON."),
+    431: ("head-too-large", "Head too large", "Send a shorter address and shorter headers."),
 }
 # For the documentation: a usual problem of each status.
 _EXAMPLES = {
@@ -157,17 +158,16 @@ def _on_validation_error(request: Request, error: Exception) -> ProblemResponse:
 def on_http_exception(request: Request, error: Exception) -> ProblemResponse:
     """Answer a request that the framework refused."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    phrase = HTTPStatus(error.status_code).phrase
-    fallback = (f"http-{error.status_code}", phrase, phrase)
-    code, title, detail = _FRAMEWORK_PROBLEMS.get(error.status_code, fallback)
-    return _render(
-        error.status_code,
-        code,
-        title,
-        detail,
-        request.state.request_id,
-        headers=error.headers or {},
-    )
+    return framework_problem(error.status_code, request.state.request_id, error.headers or {})
+
+
+def framework_problem(
+    status: int, request_id: str, headers: Mapping[str, str] | None = None
+) -> ProblemResponse:
+    """Return the answer to a request that is refused before any operation sees it."""
+    phrase = HTTPStatus(status).phrase
+    code, title, detail = _FRAMEWORK_PROBLEMS.get(status, (f"http-{status}", phrase, phrase))
+    return _render(status, code, title, detail, request_id, headers=headers or {})
 
 
 def field_problem(entry: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -188,7 +188,7 @@ class Settings(BaseSettings):
     body_pause_s: float = Field(
         default=20.0, gt=0, validation_alias=AliasChoices("CRM_BODY_PAUSE_S", "body_pause_s")
     )
-    """Longest pause inside a request's body."""
+    """Longest wait for a request's head, and longest pause inside its body."""
     cors_origins: Annotated[str, AfterValidator(_checked_origins)] = Field(
         default="", validation_alias=AliasChoices("CRM_CORS_ORIGINS", "cors_origins")
     )
