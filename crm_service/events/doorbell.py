@@ -181,7 +181,10 @@ async def _join(
 
 
 def _connected(address: str) -> connect:
-    return connect(address, open_timeout=_OPEN_TIMEOUT_S, close_timeout=_CLOSE_TIMEOUT_S)
+    # No proxy of the environment, as in all other calls to Supabase.
+    return connect(
+        address, open_timeout=_OPEN_TIMEOUT_S, close_timeout=_CLOSE_TIMEOUT_S, proxy=None
+    )
 
 
 def _address(url: str, api_key: str) -> str:

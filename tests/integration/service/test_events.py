@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from unittest.mock import ANY
 from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -251,10 +252,21 @@ async def test_streams_end_when_the_service_stops(service, sign_in):
             await next_event("nothing")
 
 
-async def test_customers_get_no_stream(service, sign_in):
-    """Refused before it begins."""
+async def test_only_active_staff_follow(service, stack, sign_in):
+    """Customers are refused before it begins; who is removed is told, and the stream ends."""
     _, url = service
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         headers = {"Authorization": f"Bearer {sign_in(CUSTOMER_A)}"}
-        response = await client.get("/v1/events", headers=headers)
-    assert response.status_code == 403
+        assert_problem(await client.get("/v1/events", headers=headers), 403, "staff-only")
+    connection = await asyncpg.connect(stack.database_url)
+    switch = "update public.staff set active = $1 where user_id = $2"
+    try:
+        async with following(url, sign_in(MANAGER)) as next_event:
+            await next_event("status")
+            await connection.execute(switch, False, MANAGER.uid)
+            assert (await next_event("problem"))[1]["code"] == "staff-inactive"
+            with pytest.raises(AssertionError, match="ended"):
+                await next_event("nothing")
+    finally:
+        await connection.execute(switch, True, MANAGER.uid)
+        await connection.close()
