@@ -1,9 +1,10 @@
 """Many rows in one request."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from crm_service.leads.schemas import LeadCreate
 from tests.support.crm import assert_problem
 from tests.support.personas import AGENT, MANAGER
 
@@ -111,6 +112,43 @@ async def test_leads_messages_and_calls(bulk, customer, count):
     assert await count("messages", customer_id=f"eq.{customer.id}", sender="eq.staff") == 2
 
 
+async def test_every_kind_is_all_or_none_and_row_by_row(bulk, customer, manager, count):
+    """A row that only the database refuses: none with atomic, all the others without."""
+    own, lost = {"customer_id": str(customer.id)}, {"customer_id": str(uuid4())}
+    item = {"items": [{"description": "A", "unit_price_cents": 5}]}
+    first = (await manager.list_customers(limit=1, sort="name")).items[0]
+    cases = {
+        "customers": (
+            "customers",
+            {"name": str(customer.id)},
+            {"name": str(customer.id), "id": str(first.id)},
+        ),
+        "jobs": ("jobs", {**own, "title": "A"}, {**lost, "title": "A"}),
+        "invoices": ("invoices", {**own, **item}, {**lost, **item}),
+        "messages": ("messages", {**own, "body": "A"}, {**lost, "body": "A"}),
+        "loyalty": (
+            "loyalty_transactions",
+            {**own, "points": 5},
+            {**own, "points": 6, "kind": "redeem"},
+        ),
+        "leads": ("leads", own, lost),
+        "calls": ("calls", {**own, "direction": "inbound"}, {**lost, "direction": "inbound"}),
+    }
+    for kind, (table, good, bad) in cases.items():
+        its = (
+            {"name": f"eq.{customer.id}"}
+            if kind == "customers"
+            else {"customer_id": f"eq.{customer.id}"}
+        )
+        refused = assert_problem(await bulk(kind, [good, bad], atomic=True), 422, "bulk-refused")
+        assert [row["status"] for row in refused["results"]] == ["undone", "failed"], kind
+        assert refused["results"][1]["detail"], kind
+        assert await count(table, **its) == 0, kind
+        results = (await bulk(kind, [good, bad])).json()["results"]
+        assert [row["status"] for row in results] == ["created", "failed"], kind
+        assert await count(table, **its) == 1, kind
+
+
 async def test_a_repeated_request_has_one_effect(bulk, customer, count):
     """With a key, and with ids of the client's own."""
     own = {"customer_id": str(customer.id), "title": "Once"}
@@ -146,13 +184,39 @@ async def test_the_same_id_twice_is_refused(bulk, customer, count):
 
 
 async def test_the_database_calls_one_of_two_rows_with_a_key_created(rest):
-    """Also for those who call the function themselves, whatever columns the rows name."""
+    """Also for those who call the function themselves, whatever columns the rows name.
+
+    The later one has other content, so its id is taken.
+    """
     row = {"id": str(uuid4()), "name": "One"}
     for other in ({**row, "name": "Two"}, {**row, "name": "Two", "branch": "north"}):
         row["id"] = other["id"] = str(uuid4())
         body = {"table_name": "customers", "rows": [row, other]}
         results = (await rest.post("/rpc/bulk_write", json=body)).json()
-        assert [result["status"] for result in results] == ["created", "unchanged"]
+        assert [result["status"] for result in results] == ["created", "failed"]
+
+
+async def test_an_id_that_is_taken_is_refused_and_a_repeat_is_not(bulk, manager, customer, count):
+    """Other content is another row; what a row was made as is recognised after it was changed."""
+    own = {"customer_id": str(customer.id), "scheduled_start": "2027-01-01T10:00:00+01:00"}
+    rows = [{**own, "title": title, "id": str(uuid4())} for title in ("A", "B")]
+    assert (await bulk("jobs", rows)).json()["created"] == 2
+    await manager.cancel_job(UUID(rows[0]["id"]))
+    assert (await bulk("jobs", rows, atomic=True)).json()["unchanged"] == 2
+    thief = [{**own, "title": "C"}, {**rows[1], "title": "D"}]
+    refused = assert_problem(await bulk("jobs", thief, atomic=True), 422, "bulk-refused")
+    told = [(row["status"], row["code"]) for row in refused["results"]]
+    assert told == [("undone", None), ("failed", "already-exists")]
+    results = (await bulk("jobs", thief)).json()["results"]
+    assert [row["status"] for row in results] == ["created", "failed"]
+    assert await count("jobs", customer_id=f"eq.{customer.id}", title="in.(A,B,C)") == 3
+
+
+async def test_a_lead_of_somebody_else_is_taken(bulk, manager, customer):
+    """The caller does not see it, and is not told that it is theirs."""
+    await manager.create_lead(customer.id, LeadCreate())
+    results = (await bulk("leads", [{"customer_id": str(customer.id)}])).json()["results"]
+    assert [(row["status"], row["code"]) for row in results] == [("failed", "already-exists")]
 
 
 @pytest.mark.parametrize("items", [[], [{"name": "A"}] * 1001, {"name": "A"}, None])
