@@ -332,7 +332,8 @@ PARAMETERS = {
     "entry_id": "Which entry of the ledger.",
     "first_day": "First day of the range; 29 days before the last one if left out.",
     "from_version": "The earlier version; 0 is before the row was made.",
-    "idempotency-key": "Names this file, once, where no key column names its lines.",
+    "idempotency-key": "Names this file, and its lines where no key column does; another file with "
+    "it is refused.",
     "invoice_id": "Which invoice.",
     "job_id": "Which job.",
     "kind": "Which kind.",

@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import hashlib
 import io
 import tempfile
+from typing import NamedTuple
 
 from fastapi import Request
 
@@ -14,10 +16,20 @@ MAX_LINES = 50_000
 _OTHER_TYPES = ("multipart/", "application/json")
 
 
-async def receive_file(request: Request) -> io.TextIOWrapper:
-    """Return the body as a file that is CSV in UTF-8; it is gone when it is closed.
+class ReceivedFile(NamedTuple):
+    """A file that is CSV in UTF-8.
 
-    Large ones are kept on disk.
+    Attributes:
+        text: At its beginning; gone when it is closed.
+        digest: SHA-256 of its bytes.
+    """
+
+    text: io.TextIOWrapper
+    digest: str
+
+
+async def receive_file(request: Request) -> ReceivedFile:
+    """Return the body as a file; large ones are kept on disk.
 
     Raises:
         UnsupportedMediaTypeError: The body is a form, JSON or compressed.
@@ -26,8 +38,10 @@ async def receive_file(request: Request) -> io.TextIOWrapper:
     refuse_other_types(request)
     raw = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by its reader
     file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+    digest = hashlib.sha256()
     try:
         async for chunk in request.stream():
+            digest.update(chunk)
             raw.write(chunk)
         raw.seek(0)
         # In a thread: other requests do not wait for 50,000 lines.
@@ -35,7 +49,7 @@ async def receive_file(request: Request) -> io.TextIOWrapper:
     except BaseException:
         file.close()
         raise
-    return file
+    return ReceivedFile(file, digest.hexdigest())
 
 
 def refuse_other_types(request: Request) -> None:
@@ -80,4 +94,4 @@ def _refusal(reason: str) -> InvalidRequestError:
     )
 
 
-__all__ = ["MAX_LINES", "check_file", "receive_file", "refuse_other_types"]
+__all__ = ["MAX_LINES", "ReceivedFile", "check_file", "receive_file", "refuse_other_types"]

@@ -1,5 +1,6 @@
 """HTTP of CSV imports, with their progress."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from pydantic_core import to_json
 from crm_service.access import Writer
 from crm_service.database import Caller
 from crm_service.dependencies import ServicesDep
-from crm_service.errors import InvalidRequestError, ServiceError
+from crm_service.errors import InvalidRequestError, KeyReusedError, ServiceError
 from crm_service.imports.exports import render_csv
 from crm_service.imports.files import receive_file
 from crm_service.imports.rows import ImportKind, Plan, make_plan, read_header
@@ -33,7 +34,8 @@ async def get_importer(
 ) -> tuple[Writer, str | None]:
     """Return write access that does not read the body, and the request's key.
 
-    Batches are saved by ids that are the same each time: the key is not theirs to claim.
+    Batches are saved by ids that are the same each time: the key is not theirs to claim, but that
+    of the whole file.
     """
     caller = Caller(request.state.subject, request.state.request_id)
     return await Writer.admit(services.database, services.staff, caller), idempotency_key
@@ -65,7 +67,7 @@ async def import_csv(
     more.
     """
     writer, request_key = importer
-    file = await receive_file(request)
+    file, digest = await receive_file(request)
     try:
         header = read_header(file)
         plan = make_plan(
@@ -74,8 +76,11 @@ async def import_csv(
             _mapping(column_map or []),
             key_header=key_column,
             source=source,
-            request_key=request_key,
+            # Of this file: another one must not take its rows, once the key is forgotten.
+            request_key=f"{request_key} {digest}" if request_key else None,
         )
+        if request_key is not None and not dry_run:
+            await _claim(writer, request, request_key, digest)
     except ServiceError:
         file.close()
         raise
@@ -88,6 +93,24 @@ async def import_csv(
     if "text/csv" in accept:
         return Response(_problems_csv(report), media_type="text/csv")  # type: ignore[return-value]
     return report
+
+
+async def _claim(writer: Writer, request: Request, key: str, digest: str) -> None:
+    """Return if the key is new, or of this very file, which then goes on.
+
+    Raises:
+        KeyReusedError: It is of another request.
+    """
+    asked = [request.url.path, *sorted(map("=".join, request.query_params.multi_items())), digest]
+    fingerprint = hashlib.sha256("\n".join(asked).encode()).hexdigest()
+    try:
+        await writer.call_to_write("claim_request_key", {"key": key, "fingerprint": fingerprint})
+    except KeyReusedError as error:
+        raise KeyReusedError(
+            "This Idempotency-Key belongs to another file or request of yours. Nothing was "
+            "written. Lines that failed are sent alone, with a new key; a file that is sent again "
+            "and again needs a key_column."
+        ) from error
 
 
 async def _steps(

@@ -201,6 +201,23 @@ async def test_lines_without_a_name_for_good_need_a_key(send):
     assert "Idempotency-Key" in problem["detail"]
 
 
+async def test_a_key_names_one_file(send, rest):
+    """The same file goes on where it ended; another one is refused, whatever names its lines."""
+    mark, key = uuid4().hex, uuid4().hex
+    text = f"name,email\n{mark} 1,\n{mark} 2,nonsense\n"
+    assert (await send("customers", text, key=key, dry_run="true")).json()["created"] == 1
+    assert counts(await send("customers", text, key=key)) == {"read": 2, "created": 1, "failed": 1}
+    again = counts(await send("customers", text, key=key))
+    assert again == {"read": 2, "unchanged": 1, "failed": 1}
+    corrected = text.replace("nonsense", "a@example.com")
+    for query in ({}, {"key_column": "name"}):
+        refused = await send("customers", corrected, key=key, **query)
+        problem = assert_problem(refused, 422, "idempotency-key-reused")
+        assert "key_column" in problem["detail"]
+    found = await rest.get("/customers", params={"name": f"like.{mark}*"})
+    assert [row["name"] for row in found.json()] == [f"{mark} 1"]
+
+
 async def test_an_export_has_everything_and_runs_nothing(send, http, sign_in):
     """Every row once; formulas are defused."""
     mark = uuid4().hex
