@@ -4,7 +4,6 @@ SHELL := /bin/sh
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo interop test lint types unit soak bench lock clean
@@ -46,3 +45,4 @@ lock: ## renew the lock files (needs uv in .venv)
 
 clean: ## remove everything that was set up here
 	@rm -rf "$(VENV)" .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +

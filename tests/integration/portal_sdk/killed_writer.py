@@ -1,16 +1,23 @@
-"""A program that is killed at a named step of a write; run by test_killed_writes."""
+"""Writes that are killed at a named step; run by test_killed_writes.
+
+For each line of standard input, the arguments of `write` as JSON, it forks a process that makes the
+write, and answers with how that one ended. What a process has to import takes longer than a write,
+and is the same for all of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
+import threading
 
 from portal_sdk import PasswordAuth, Portal
 
 
-async def main(url: str, key: str, email: str, store: str, kind: str, step: str) -> None:
+async def write(url: str, key: str, email: str, store: str, kind: str, step: str) -> None:
     async with Portal(url, key, auth=PasswordAuth(email, "portal-demo"), store=store) as portal:
         await portal.ready()
 
@@ -31,5 +38,17 @@ async def main(url: str, key: str, email: str, store: str, kind: str, step: str)
         await asyncio.sleep(30)
 
 
+def main() -> None:
+    assert threading.active_count() == 1, "a fork has this thread alone"
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            asyncio.run(write(*json.loads(line)))
+            return
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    main()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +28,23 @@ EFFECTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def writers() -> Iterator[subprocess.Popen[str]]:
+    """The program that forks writers; the one that it waits for ends with it."""
+    with subprocess.Popen(
+        [sys.executable, str(PROGRAM)], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    ) as program:  # fmt: skip
+        yield program
+        os.killpg(program.pid, signal.SIGKILL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(EFFECTS))
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.spec("OUT-10")
 async def test_a_killed_write_is_in_effect_exactly_once(
-    account: Any, tmp_path: Any, kind: str, step: str
+    account: Any, writers: Any, tmp_path: Any, kind: str, step: str
 ) -> None:
     """The next portal on the same store finishes it; the database counts one effect."""
     await account.database.execute(
@@ -37,17 +52,11 @@ async def test_a_killed_write_is_in_effect_exactly_once(
         account.customer_id,
     )
     store = tmp_path / "portal.db"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(PROGRAM), account.stack.api_url, account.stack.keys.publishable,
-        account.email, str(store), kind, step, cwd=ROOT, env={"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(30):
-            assert await process.wait() == -signal.SIGKILL
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    line = [account.stack.api_url, account.stack.keys.publishable, account.email]
+    writers.stdin.write(f"{json.dumps([*line, str(store), kind, step])}\n")
+    writers.stdin.flush()
+    async with asyncio.timeout(30):
+        assert await asyncio.to_thread(writers.stdout.readline) == f"{-signal.SIGKILL}\n"
     async with account.portal(store=store) as portal:
         await portal.ready()
         await eventually(lambda: len(portal.outbox) == 0)

@@ -4,6 +4,7 @@ import json
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 
 from crm_service import fast_path
 from crm_service.app import create_app
@@ -126,35 +127,41 @@ def filled(path, value=ID):
     return "/".join(value if part.startswith("{") else part for part in path.split("/"))
 
 
-APP = create_app(make_settings())
-OPERATIONS = list(operations(APP.openapi()))
+@pytest.fixture(scope="module")
+def app():
+    return create_app(make_settings())
 
 
-def test_only_streams_and_empty_answers_are_left_to_the_framework():
+@pytest.fixture(scope="module")
+def every_operation(app):
+    return list(operations(app.openapi()))
+
+
+def test_only_streams_and_empty_answers_are_left_to_the_framework(app):
     """A route that asks for something new must not become slow unnoticed."""
     served = {
-        route.path for found in fast_path.find_fast_routes(APP).routes.values() for route in found
+        route.path for found in fast_path.find_fast_routes(app).routes.values() for route in found
     }
-    assert set(APP.openapi()["paths"]) - served == SLOW_ROUTES | EMPTY_ROUTES
+    assert set(app.openapi()["paths"]) - served == SLOW_ROUTES | EMPTY_ROUTES
     assert len(served) > 40
 
 
-async def test_every_route_answers_as_the_framework_does(monkeypatch):
+async def test_every_route_answers_as_the_framework_does(monkeypatch, every_operation):
     """Status, headers, body and what reaches the database, with the example of the route."""
     async with two_apps(monkeypatch, rows(CUSTOMER_ROW)) as apps:
         for answer in (rows(CUSTOMER_ROW), refusal("42501", 403), httpx.ConnectError("down")):
             for _, supabase in apps:
                 supabase.answers = [answer]
-            for method, path, example in OPERATIONS:
+            for method, path, example in every_operation:
                 content = None if example is None else json.dumps(example)
                 kind = {"Content-Type": "application/json", "If-Match": '"1"'}
                 await both(apps, method, filled(path), headers={**AUTH, **kind}, content=content)
 
 
-async def test_bad_values_are_refused_as_the_framework_does(monkeypatch):
+async def test_bad_values_are_refused_as_the_framework_does(monkeypatch, every_operation):
     """Paths, queries, bodies and headers of all kinds."""
     async with two_apps(monkeypatch, rows(CUSTOMER_ROW)) as apps:
-        for method, path, _ in OPERATIONS:
+        for method, path, _ in every_operation:
             if path in QUERIED and method == "GET":
                 for query in QUERIES:
                     await both(apps, method, f"{filled(path)}?{query}", headers=AUTH)

@@ -6,9 +6,8 @@ from tests.support.crm import (
     CUSTOMER_ROW,
     ScriptedSupabase,
     assert_problem,
-    make_settings,
     rows,
-    running_app,
+    scripted_app,
     sign_hs256,
 )
 
@@ -21,7 +20,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 async def service():
     """The application, what reaches its database, and its paths as they are asked for."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
-    async with running_app(make_settings(), supabase) as (app, http):
+    async with scripted_app(supabase) as (app, http):
         paths = {
             path.replace("{table}", "jobs").replace("{kind}", "customers"): operations
             for path, operations in app.openapi()["paths"].items()
