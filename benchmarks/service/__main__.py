@@ -48,8 +48,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 async def _part(name: str, world: World, options: argparse.Namespace) -> dict[str, Any]:
     parts: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
         "overhead": lambda: overhead(world, options.rounds),
-        "paced": lambda: paced(world, options.seconds, options.offered),
-        "paced_550": lambda: paced(world, options.seconds, 550.0),
+        "paced": lambda: _paced(world, options, options.offered),
+        "paced_550": lambda: _paced(world, options, 550.0),
         "flat_out": lambda: flat_out(world, options.seconds),
         "csv_import": lambda: csv_import(world),
         "bulk": lambda: bulk(world),
@@ -60,11 +60,23 @@ async def _part(name: str, world: World, options: argparse.Namespace) -> dict[st
     return {"load_average_before": round(load_before, 2), **await parts[name]()}
 
 
+async def _paced(world: World, options: argparse.Namespace, per_s: float) -> dict[str, Any]:
+    """Return the run with the median p95, and the p95 of all runs.
+
+    On a virtual machine that is not always given its processors, one run says little.
+    """
+    runs = [await paced(world, options.seconds, per_s) for _ in range(options.repeats)]
+    runs.sort(key=lambda run: run["all_ms"]["p95"])
+    p95s = [run["all_ms"]["p95"] for run in runs]
+    return {**runs[len(runs) // 2], "p95_ms_of_runs": p95s}
+
+
 def main() -> int:
     """Measure, print, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS[:-1]))
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load")
+    parser.add_argument("--repeats", type=int, default=5, help="of each paced load")
     parser.add_argument("--rounds", type=int, default=300, help="of the overhead")
     parser.add_argument("--offered", type=float, default=510.0, help="requests/s of the paced load")
     parser.add_argument("--out", type=Path)
