@@ -10,8 +10,10 @@ import pytest
 from opentelemetry.trace import NoOpTracer, TracerProvider
 
 from crm_service.access import StaffCheck
+from crm_service.admission import RateLimiter
 from crm_service.customers import routes as customer_routes
 from crm_service.customers.schemas import CustomerRead
+from crm_service.errors import RateLimitedError
 from crm_service.observability import JsonFormatter
 from tests.support.crm import (
     CUSTOMER_ROW,
@@ -306,6 +308,16 @@ async def test_one_user_cannot_flood_the_service():
         assert_problem(answers[-1], 429, "rate-limited")
         assert int(answers[-1].headers["retry-after"]) > 0
         assert (await client.get("/v1/customers", headers=other)).status_code == 200
+
+
+def test_a_large_limit_is_kept_to_the_request():
+    """Requests are counted some at a time, the last ones one by one."""
+    limiter, users = RateLimiter("255/hour"), [uuid4(), uuid4()]
+    for user in users * 255:
+        limiter.admit(user)
+    for user in users:
+        with pytest.raises(RateLimitedError):
+            limiter.admit(user)
 
 
 async def test_wrong_values_are_not_repeated():
