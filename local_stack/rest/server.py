@@ -37,6 +37,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _STALE_CODES = frozenset({"42703", "42P01", "42883", "42704"})
 _NO_BODY = frozenset({204, 304})
+# Made once: json.dumps makes one for each text that is not spaced as usual.
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 class RestServer:
@@ -159,7 +161,7 @@ class RestServer:
         return Session(
             identity=identity,
             search_path=search_path,
-            headers=json.dumps(shown, separators=(",", ":")),
+            headers=_COMPACT.encode(shown),
             cookies=_cookies(http.headers.get("cookie")),
             method=http.method,
             path=http.path,
