@@ -58,7 +58,7 @@ def test_a_lost_network_never_changes_the_doorbell() -> None:
     now = 1.0
     for _ in range(20):
         now = lose(made, now, NETWORK)
-    assert made.doorbell == "broadcast"
+        assert made.doorbell == "broadcast"
 
 
 @pytest.mark.spec("CONN-16")

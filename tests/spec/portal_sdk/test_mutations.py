@@ -15,6 +15,7 @@ from portal_sdk._core import checkpoint, connection, questions, replica, session
 from tests.spec.portal_sdk import (
     test_connection_rules,
     test_doorbell_rules,
+    test_session_rules,
     test_sync_rules,
 )
 from tests.spec.portal_sdk.test_histories import busy_customer
@@ -88,7 +89,7 @@ MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
 
 def rule_tests() -> Iterator[Callable[[], None]]:
     """The tests with literal times that take no argument."""
-    for module in (test_sync_rules, test_connection_rules, test_doorbell_rules):
+    for module in (test_sync_rules, test_connection_rules, test_doorbell_rules, test_session_rules):
         for name, function in vars(module).items():
             if name.startswith("test_") and not inspect.signature(function).parameters:
                 yield function

@@ -10,7 +10,6 @@ from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
 from portal_sdk._core.digest import columns_hash, row_hash
 from portal_sdk._core.feed import FeedChange, Head, PullPage, Snapshot
-from portal_sdk._core.session import PortalCore
 from portal_sdk._core.sync import SyncMachine
 from portal_sdk._core.sync_table import FeedState
 from portal_sdk.config import PortalConfig
@@ -455,21 +454,6 @@ def test_a_revoked_scope_takes_every_row_back() -> None:
     world.assert_equal()
     assert world.shadow == {}
     assert world.store.epoch is None
-
-
-@pytest.mark.spec("SYNC-18")
-def test_rows_of_somebody_who_was_signed_in_a_moment_ago_are_not_shown() -> None:
-    """Reading a large store takes time; meanwhile another user's token may come."""
-    core = PortalCore(CONFIG, lambda: 0.5)
-    core.handle(ev.Started(), 0.0)
-    core.handle(ev.TokenAcquired("t1", "ann", 3600.0), 0.0)
-    core.handle(ev.TokenAcquired("t2", "bob", 3600.0), 0.1)
-    rows = {"jobs": {"j": {"id": "j", "version": 1}}}
-    late = ev.StoreOpened("customer:ann", "e", 5, rows, user_id="ann")
-    assert core.handle(late, 0.2) == []
-    assert (core.replica.tables, core.sync.scope) == ({}, "")
-    core.handle(ev.StoreOpened("customer:bob", "e", 5, rows, user_id="bob"), 0.3)
-    assert (core.replica.tables, core.sync.scope) == (rows, "customer:bob")
 
 
 @pytest.mark.spec("SYNC-19")
