@@ -83,6 +83,24 @@ def test_a_resting_room_has_no_socket_until_it_is_opened() -> None:
     assert do.SendTrack in kinds(machine.joined(2, 50.0))
 
 
+@pytest.mark.spec("ROOM-2")
+def test_only_a_stable_while_resets_the_waits_and_a_refusal_waits_longer() -> None:
+    machine = joined_room()
+    waits = []
+    for number in range(4):
+        now = 1_000.0 * number
+        machine.lost(machine.generation, LossKind.NETWORK, LOST, now)
+        waits.append((machine.next_deadline() or 0.0) - now)
+        machine.handle_timer(now + waits[-1])
+        machine.joined(machine.generation, now + 5.0)
+        if number == 2:
+            machine.handle_timer(now + 5.0 + CONFIG.stable_after_s)
+    assert waits[0] < waits[1] < waits[2]
+    assert waits[3] == pytest.approx(waits[0])
+    machine.lost(machine.generation, LossKind.DENIED, LOST, 9_000.0)
+    assert (machine.next_deadline() or 0.0) >= 9_030.0
+
+
 @pytest.mark.spec("ROOM-4")
 def test_an_unanswered_heartbeat_replaces_the_socket() -> None:
     """An answer in time keeps it."""
@@ -116,6 +134,10 @@ def test_members_are_kept_by_key_and_reported_by_difference() -> None:
     gone = {"joins": {}, "leaves": {"a": {"metas": [{"phx_ref": "2"}, {"phx_ref": "9"}]}}}
     assert [c.kind for c in roster.take_diff(gone)] == ["left"]
     assert roster.members == {}
+    roster.take_state({"a": entry("1", x=1)})
+    (change,) = roster.take_diff({"joins": {"a": entry("2", phx_ref_prev="1", x=2)}})
+    assert change.member.metas == ({"x": 2},), "one device that says something else"
+    roster.take_state({})
     assert roster.take_diff({"joins": "odd", "leaves": None}) == []
 
 
