@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from tests.support.cluster import Database
-from tests.support.personas import acting_as, customer_id, portal_uid
+from tests.support.personas import acting_as, customer_id, portal_uid, staff_uid
 
 A, B = customer_id(1), customer_id(2)
 
@@ -223,3 +223,44 @@ async def test_a_message_is_read_once(db: asyncpg.Connection) -> None:
     assert first.year > 2001
     assert await as_(db, "customer_a", read, message) == first
     assert await db.fetchval("select version from messages where id = $1", message) == 2
+
+
+async def test_a_lead_is_given_to_active_staff_only(db: asyncpg.Connection) -> None:
+    """Made or handed over; one whose owner has left may be changed in all else."""
+    lead = await db.fetchval("select customer_id from leads where assigned_to is not null limit 1")
+    free = await db.fetchval(
+        "select id from customers c where not exists"
+        " (select from leads l where l.customer_id = c.id) limit 1"
+    )
+    for sql, of in (
+        ("insert into leads (customer_id, assigned_to) values ($1, $2)", free),
+        ("update leads set assigned_to = $2 where customer_id = $1", lead),
+    ):
+        with pytest.raises(asyncpg.CheckViolationError, match="not active"):
+            await as_(db, "manager", sql, of, staff_uid(4))
+    await as_(
+        db,
+        "manager",
+        "update leads set assigned_to = $2 where customer_id = $1",
+        lead,
+        staff_uid(3),
+    )
+    await db.execute("update staff set active = false where user_id = $1", staff_uid(3))
+    await as_(db, "manager", "update leads set score = 1 where customer_id = $1", lead)
+
+
+async def test_an_invoice_bills_a_job_of_its_customer(db: asyncpg.Connection) -> None:
+    """When it is made, when the job is named later, and when it moves without its job."""
+    own, other = [
+        await db.fetchval("select id from jobs where customer_id = $1 limit 1", who)
+        for who in (A, B)
+    ]
+    made = "insert into invoices (customer_id, job_id) values ($1, $2) returning id"
+    with pytest.raises(asyncpg.CheckViolationError, match="another customer"):
+        await as_(db, "agent", made, A, other)
+    invoice = await as_(db, "agent", made, A, own)
+    with pytest.raises(asyncpg.CheckViolationError, match="another customer"):
+        await as_(db, "agent", "update invoices set job_id = $2 where id = $1", invoice, other)
+    await as_(db, "agent", "select move_to_customer('invoices', $1, $2)", invoice, B)
+    moved = await db.fetchrow("select customer_id, job_id from invoices where id = $1", invoice)
+    assert (str(moved["customer_id"]), moved["job_id"]) == (B, None)

@@ -26,16 +26,20 @@ CHECKS = (
 
 
 @pytest.mark.parametrize(
-    ("examples", "limit_s"), [(1, 120), pytest.param(60, 1500, marks=pytest.mark.soak)]
+    ("phases", "examples", "limit_s"),
+    [
+        ("fuzzing,stateful", 1, 120),
+        pytest.param("examples,coverage,fuzzing,stateful", 60, 1500, marks=pytest.mark.soak),
+    ],
 )
-async def test_a_fuzzer_finds_nothing(stack, sign_in, tmp_path, examples, limit_s):
+async def test_a_fuzzer_finds_nothing(stack, sign_in, tmp_path, phases, examples, limit_s):
     """Every operation, alone and in sequences, answers as documented and never with a bug."""
     settings = {"CRM_FIELD_KEYS": FIELD_KEY, "CRM_RATE_LIMIT": "none", "CRM_LOG_LEVEL": "error"}
     async with serving(stack, **settings) as (_, url):
         command = [
             str(Path(sys.executable).parent / "st"), "run", f"{url}/openapi.json", "--no-color",
             "-H", f"Authorization: Bearer {sign_in(ADMIN)}",
-            "--phases", "fuzzing,stateful", "--max-examples", str(examples), "--seed", "20261129",
+            "--phases", phases, "--max-examples", str(examples), "--seed", "20261129",
             "--exclude-path", "/v1/events",  # its answer has no end
             "--checks", ",".join(CHECKS), "--generation-database", "none", "--continue-on-failure",
         ]  # fmt: skip
