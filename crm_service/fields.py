@@ -1,5 +1,6 @@
 """Field types and model bases shared by the schemas of all slices; no FastAPI here."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
@@ -20,6 +22,8 @@ from pydantic import (
 )
 
 _EMAIL = re.compile(r"^[^\s@\x00]+@[^\s@\x00]+$")
+# Behind an even number of backslashes, which would be text.
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _INT64_MAX = 2**63 - 1
 _INT32_MAX = 2**31 - 1
 _FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
@@ -28,6 +32,20 @@ _LAST_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
 
 def _without_nul(value: str) -> str:
     if "\x00" in value:
+        raise ValueError("must not contain the NUL character")
+    return value
+
+
+def _storable(value: Any) -> Any:
+    """Refuse JSON that PostgreSQL cannot hold."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except ValueError:
+        raise ValueError("must not contain NaN, infinity or half characters") from None
+    if _ESCAPED_NUL.search(text):
         raise ValueError("must not contain the NUL character")
     return value
 
@@ -63,6 +81,8 @@ def _as_printed(value: datetime) -> str:
 _NoNul = AfterValidator(_without_nul)
 _Number = BeforeValidator(_refuse_text_and_bool)
 
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
+"""Any JSON object that can be stored."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S"), _NoNul]
 ShortText = Annotated[str, StringConstraints(max_length=1000), _NoNul]
 LongText = Annotated[str, StringConstraints(max_length=10_000), _NoNul]

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import ValidationError
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from crm_service.bulk.schemas import RowResult
 from crm_service.calls.schemas import CallCreate
@@ -114,6 +114,9 @@ def read_row(
     """Validate one row; return its columns with the key, or why it is refused."""
     try:
         row = kind.model(item).model_validate_json(to_json(item))
+    except PydanticSerializationError:
+        problem = {"field": "item", "message": "must not contain half characters"}
+        return refused_row(index, [problem])
     except ValidationError as error:
         return refused_row(index, [field_problem(entry, "item") for entry in error.errors()])
     columns = kind.columns(row, caller)

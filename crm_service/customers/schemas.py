@@ -3,16 +3,23 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from crm_service.fields import CreateBody, Email, IdRecord, Name, Stamp, UpdateBody, optional_field
+from crm_service.fields import (
+    CreateBody,
+    Email,
+    IdRecord,
+    JsonObject,
+    Name,
+    Stamp,
+    UpdateBody,
+    optional_field,
+)
 
 Phone = Annotated[str, StringConstraints(max_length=50, pattern=r"^[^\x00]*$")]
 Address = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
 Branch = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00]*$")]
-Preferences = Annotated[
-    dict[str, JsonValue], Field(description="A JSON object the customer may see.")
-]
+Preferences = Annotated[JsonObject, Field(description="A JSON object the customer may see.")]
 
 _EXAMPLE: dict[str, Any] = {
     "name": "Ada Byron",

@@ -148,15 +148,33 @@ def read_header(text: Iterator[str]) -> list[str]:
     return header
 
 
-def read_lines(text: Iterable[str], header: list[str], plan: Plan) -> Iterator[Line | int]:
-    """Yield the lines behind the header; the bare number of a line with other columns."""
+@dataclass(frozen=True, slots=True)
+class BrokenLine:
+    """A line that is no row.
+
+    Attributes:
+        number: In the file; the header is line 1.
+        reason: What is wrong.
+    """
+
+    number: int
+    reason: str
+
+
+def read_lines(text: Iterable[str], header: list[str], plan: Plan) -> Iterator[Line | BrokenLine]:
+    """Yield the lines behind the header."""
     for number, cells in enumerate(csv.reader(text, strict=True), start=2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            yield number
+            yield BrokenLine(number, "It has another number of cells than the header.")
             continue
-        yield _line(number, dict(zip(header, cells, strict=True)), plan)
+        named = dict(zip(header, cells, strict=True))
+        if plan.key_header is not None and not named[plan.key_header].strip():
+            # Its place in the file is no name: the next file has another line there.
+            yield BrokenLine(number, f"It has no '{plan.key_header}', which names a line for good.")
+            continue
+        yield _line(number, named, plan)
 
 
 def _line(number: int, cells: Mapping[str, str], plan: Plan) -> Line:

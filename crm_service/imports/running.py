@@ -13,7 +13,7 @@ from crm_service.bulk.kinds import read_row
 from crm_service.bulk.schemas import RowResult
 from crm_service.bulk.writing import write_rows
 from crm_service.imports.preview import Outcome, preview_rows
-from crm_service.imports.rows import Line, Plan, read_lines
+from crm_service.imports.rows import BrokenLine, Line, Plan, read_lines
 
 _BATCH = 500
 # While the database writes some batches, the next one is read and checked. More at once would only
@@ -89,8 +89,8 @@ async def _batches(
         part.read += 1
         if read % _BREATH == 0:
             await asyncio.sleep(0)
-        if isinstance(line, int):
-            _fail(part, line, "", "invalid-line", "It has another number of cells.")
+        if isinstance(line, BrokenLine):
+            _fail(part, line.number, "", "invalid-line", line.reason)
             continue
         lines.append(line)
         if len(lines) == _BATCH:

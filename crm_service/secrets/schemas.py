@@ -27,9 +27,15 @@ class SecretWrite(Body):
 
     @field_validator("value")
     @classmethod
-    def _refuse_nul(cls, value: SecretStr) -> SecretStr:
-        if "\x00" in value.get_secret_value():
+    def _refuse_strange_text(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if "\x00" in text:
             raise ValueError("must not contain the NUL character")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # Not its own message, which repeats the value.
+            raise ValueError("must not contain half characters") from None
         return value
 
     @field_serializer("value", when_used="json")

@@ -8,6 +8,7 @@ leave the activity log, and with it every table, as it was.
 from __future__ import annotations
 
 import copy
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -256,6 +257,7 @@ async def test_bodies_of_the_wrong_shape_are_refused(operations, matrix, sign_in
     """Wrong types, unknown fields, NUL, bad UTF-8, no JSON, 10 MB."""
     token = sign_in(ADMIN)
     refused = {"invalid-request"}
+    as_json = {"Content-Type": "application/json"}
     for operation in operations:
         if operation.body is None:
             continue
@@ -266,10 +268,12 @@ async def test_bodies_of_the_wrong_shape_are_refused(operations, matrix, sign_in
                 continue  # told row by row: test_bulk.py
             for wrong in ({"x": MARK} if not isinstance(value, dict) else 7, [[MARK]]):
                 await matrix(operation, token, refused, json={**operation.body, field: wrong})
-            if isinstance(value, str):
-                with_nul = {**operation.body, field: f"{MARK}\x00"}
-                await matrix(operation, token, refused, json=with_nul)
-        headers = {"Content-Type": "application/json"}
+            for strange in (f"{MARK}\x00", f"{MARK}\ud800", float("nan"), float("inf")):
+                if isinstance(value, str | dict):
+                    wrong = {MARK: [strange]} if isinstance(value, dict) else strange
+                    content = json.dumps({**operation.body, field: wrong})
+                    await matrix(operation, token, refused, content=content, headers=as_json)
+        headers = as_json
         for content in (b"{", b'{"name": "\xff"}', b"\x00", b'{"a":' * 2000):
             codes = {"invalid-request", "bad-request"}
             await matrix(operation, token, codes, content=content, headers=headers)

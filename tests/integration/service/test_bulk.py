@@ -1,5 +1,6 @@
 """Many rows in one request."""
 
+import json
 from uuid import UUID, uuid4
 
 import pytest
@@ -110,6 +111,24 @@ async def test_leads_messages_and_calls(bulk, customer, count):
     ] == 2
     assert (await bulk("calls", [{**own, "direction": "inbound"}])).json()["created"] == 1
     assert await count("messages", customer_id=f"eq.{customer.id}", sender="eq.staff") == 2
+
+
+async def test_text_that_cannot_be_stored_fails_its_row_alone(http, sign_in, count):
+    """NUL, half characters and numbers that are none, at the top and deep inside."""
+    mark = uuid4().hex
+    strange = ["\x00", "\ud800", float("nan")]
+    items = [{"name": value} for value in strange]
+    items += [{"name": mark, "preferences": {"a": [value]}} for value in strange]
+    items += [
+        {"name": mark, "preferences": {"\x00": 1}},
+        {"name": mark, "preferences": {"\\u0000": 1}},
+    ]
+    headers = {"Authorization": f"Bearer {sign_in(AGENT)}", "Content-Type": "application/json"}
+    content = json.dumps({"items": items})
+    document = (await http.post("/v1/bulk/customers", content=content, headers=headers)).json()
+    statuses = [row["status"] for row in document["results"]]
+    assert statuses == ["failed"] * 7 + ["created"]
+    assert await count("customers", name=f"eq.{mark}") == 1
 
 
 async def test_every_kind_is_all_or_none_and_row_by_row(bulk, customer, manager, count):

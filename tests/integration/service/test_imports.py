@@ -201,6 +201,20 @@ async def test_lines_without_a_name_for_good_need_a_key(send):
     assert "Idempotency-Key" in problem["detail"]
 
 
+async def test_lines_that_cannot_be_rows_fail_alone(send, rest):
+    """Without their key, with text that cannot be stored, with another number of cells."""
+    mark = uuid4().hex
+    text = (
+        f"no,name,preferences\n{mark}1,{mark},{{}}\n ,{mark},\n{mark}3,a\x00b,\n"
+        f'{mark}4,{mark},"{{""x"": ""\\u0000""}}"\n{mark}5,{mark},NaN\n{mark}6\n'
+    )
+    report = (await send("customers", text, key_column="no")).json()
+    assert [problem["line"] for problem in report["problems"]] == [3, 4, 5, 6, 7]
+    assert "has no 'no'" in report["problems"][0]["detail"]
+    assert "NUL" in report["problems"][2]["detail"]
+    assert len((await rest.get("/customers", params={"name": f"eq.{mark}"})).json()) == 1
+
+
 async def test_a_key_names_one_file(send, rest):
     """The same file goes on where it ended; another one is refused, whatever names its lines."""
     mark, key = uuid4().hex, uuid4().hex
