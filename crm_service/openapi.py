@@ -6,9 +6,18 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from crm_service.openapi_examples import ANSWERS, PARAMETERS, TEXTS
+from crm_service.openapi_examples import ANSWERS, HEADERS, PARAMETERS, TEXTS
 from crm_service.problems import Problem
 
+_CREATED, _FIRST_PROBLEM = 201, 400
+_HEADERS_OF_PROBLEMS = {
+    401: ["WWW-Authenticate"],
+    409: ["ETag"],
+    412: ["ETag"],
+    429: ["Retry-After"],
+    503: ["Retry-After"],
+    504: ["Retry-After"],
+}
 _REF_TEMPLATE = "#/components/schemas/{model}"
 _Document = dict[str, Any]
 
@@ -37,16 +46,44 @@ def _document(app: FastAPI) -> _Document:
         schemas.pop(name, None)
     for name, example in ANSWERS.items():
         schemas[name]["example"] = example
-    for path, operation in _operations(document):
+    document["components"]["headers"] = {
+        name: {"description": text, "required": required, "schema": {"type": "string"}}
+        for name, (text, required) in HEADERS.items()
+    }
+    for path, method, operation in _operations(document):
         _describe_parameters(operation)
         _add_examples(path, operation, schemas)
+        for status, answer in operation["responses"].items():
+            names = _headers(method, int(status), answer, schemas)
+            answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return document
 
 
-def _operations(document: _Document) -> Iterator[tuple[str, _Document]]:
+def _operations(document: _Document) -> Iterator[tuple[str, str, _Document]]:
     for path, methods in document["paths"].items():
-        for operation in methods.values():
-            yield path, operation
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def _headers(method: str, status: int, answer: _Document, schemas: _Document) -> list[str]:
+    """Return the names of the headers that an answer has, or may have."""
+    names = ["X-Request-Id"]
+    if status >= _FIRST_PROBLEM:
+        names.append("X-Problem")
+        names += _HEADERS_OF_PROBLEMS.get(status, ())
+        return names
+    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+    shown = schemas.get(schema.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+    is_row = "version" in shown and {"updated_at", "created_at"} & shown.keys()
+    if is_row or "restored" in shown:
+        names.append("ETag")
+    if status == _CREATED:
+        names.append("Location")
+    if method == "patch":
+        names.append("X-Merged-Fields")
+    if method != "get":
+        names.append("Idempotency-Replayed")
+    return names
 
 
 def _describe_parameters(operation: _Document) -> None:
@@ -64,7 +101,7 @@ def _add_examples(path: str, operation: _Document, schemas: _Document) -> None:
             if media_type == "application/json":
                 content["example"] = _example(content["schema"], schemas)
             else:
-                content["example"] = TEXTS[path]
+                content["example"] = TEXTS[path, media_type]
 
 
 def _example(schema: _Document, schemas: _Document) -> Any:

@@ -309,12 +309,33 @@ ANSWERS: dict[str, Any] = {
 """An example by the name of its schema."""
 
 TEXTS = {
-    "/metrics": 'crm_problems_total{code="stale-version"} 2.0\n',
-    "/v1/events": "id: 0b7d1f52-7c3f-5a51-9d3b-3b1a6f0d6c44~812:812:\nevent: status\n"
-    'data: {"live":true}\n\n',
-    "/v1/exports/{kind}": f"id,name,email\r\n{_CUSTOMER},Ada Byron,ada@example.com\r\n",
+    ("/metrics", "text/plain"): 'crm_problems_total{code="stale-version"} 2.0\n',
+    (
+        "/v1/events",
+        "text/event-stream",
+    ): 'id: 0b7d1f52-7c3f-5a51-9d3b-3b1a6f0d6c44~812:812:\nevent: status\ndata: {"live":true}\n\n',
+    ("/v1/imports/{kind}", "text/csv"): "line,key,code,detail\r\n"
+    "3,1002,invalid-request,email: must be an e-mail address\r\n",
+    ("/v1/imports/{kind}", "text/event-stream"): 'event: progress\ndata: {"dry_run":false,'
+    '"read":2,"created":1,"updated":0,"unchanged":0,"failed":1}\n\n',
+    (
+        "/v1/exports/{kind}",
+        "text/csv",
+    ): f"id,name,email\r\n{_CUSTOMER},Ada Byron,ada@example.com\r\n",
 }
-"""An example by the path, of answers that are no JSON."""
+"""An example by path and media type, of answers that are no JSON."""
+
+HEADERS = {
+    "X-Request-Id": ("Names the request in the log and the audit; quote it.", True),
+    "X-Problem": ("Last part of the problem's `type`.", True),
+    "Retry-After": ("Seconds to wait.", True),
+    "WWW-Authenticate": ("`Bearer`, with what is wrong about the token.", True),
+    "ETag": ("Version of the row, for `If-Match`.", False),
+    "Location": ("Where the row is.", True),
+    "X-Merged-Fields": ("What others had changed meanwhile, and was kept.", False),
+    "Idempotency-Replayed": ("`true`: a copy of this request had taken effect before.", False),
+}
+"""What the headers of answers mean, and whether they are always there."""
 
 PARAMETERS = {
     "accept": "`application/json`, `text/event-stream` or `text/csv`: how the report comes.",

@@ -41,7 +41,17 @@ async def get_importer(
     return await Writer.admit(services.database, services.staff, caller), idempotency_key
 
 
-@router.post("/imports/{kind}", openapi_extra=_CSV_BODY, responses=describe(408, 413))
+_REPORTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        }
+    }
+}
+
+
+@router.post("/imports/{kind}", openapi_extra=_CSV_BODY, responses=_REPORTS | describe(408, 413))
 async def import_csv(
     request: Request,
     importer: Annotated[tuple[Writer, str | None], Depends(get_importer)],

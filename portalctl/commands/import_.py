@@ -25,6 +25,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _FETCH_TIMEOUT_S = 60.0
 _MAX_BYTES = 33_554_432
 _UNAUTHORIZED = 401
+_SHOWN = 20
 
 
 class _SignInEndedError(CommandError):
@@ -306,7 +307,11 @@ def _tell(job: _Job, report: dict[str, Any], removed: list[str]) -> None:
     )
     verb = "checked" if report["dry_run"] else "imported"
     out.out(f"{report['read']} lines {verb}: {counts}")
-    for problem in report["problems"][:20]:
+    for problem in report["problems"][:_SHOWN]:
         out.out(f"  line {problem['line']}: {problem['detail']}")
+    if report["failed"] > _SHOWN:
+        out.out(f"  and {report['failed'] - _SHOWN} more; --errors FILE writes all of them")
     if removed:
-        out.out(f"  no longer in the file, and left as they are: {', '.join(removed[:20])}")
+        more = f" and {len(removed) - _SHOWN} more" if len(removed) > _SHOWN else ""
+        named = ", ".join(removed[:_SHOWN])
+        out.out(f"  no longer in the file, and left as they are: {named}{more}")

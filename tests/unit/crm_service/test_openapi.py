@@ -69,3 +69,17 @@ def test_everything_is_described(operations):
         assert operation["description"].endswith("."), name
         for parameter in operation.get("parameters", ()):
             assert parameter["description"].endswith((".", "?")), f"{name} {parameter['name']}"
+
+
+def test_every_answer_names_its_headers(document, operations):
+    """Versions where there is one to send back, places of what was made, when to come again."""
+    known = document["components"]["headers"]
+    for name, operation in operations:
+        for status, answer in operation["responses"].items():
+            assert answer["headers"].keys() <= known.keys()
+            assert "X-Request-Id" in answer["headers"], name
+            assert ("Location" in answer["headers"]) == (status == "201"), name
+            assert ("Retry-After" in answer["headers"]) == (status in {"429", "503", "504"}), name
+        if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
+            good = next(a for status, a in operation["responses"].items() if status < "300")
+            assert "ETag" in good["headers"], name
