@@ -72,15 +72,19 @@ class WriteDesk:
         self._post = post
         self._loop = asyncio.get_running_loop()
 
-    def steer(self, *, has_become_live: bool) -> None:
-        """Tell the outbox whose writes it has, and whether they can be sent now."""
+    def steer(self, has_become_live: bool, *, is_telling: bool) -> None:
+        """Tell the outbox whose writes it has, and whether they can be sent now.
+
+        While changes are yet to be told, each is folded under the local writes in its turn.
+        """
         core = self._core
         scope = core.sync.scope
         owner = f"{self._project} {core.user_id} {scope}" if core.user_id and scope else None
         if owner != self.runner.owner:
             self.outbox.clear()
             self.runner.open(owner)
-        self.runner.refresh()
+        if not is_telling:
+            self.runner.refresh()
         is_allowed = bool(owner and core.token) and core.connection.state not in RESTING
         self.runner.allow(is_allowed=is_allowed)
         if has_become_live:

@@ -324,8 +324,10 @@ class Portal:
                 table.reset_views()
         self._rooms.steer(core.token, is_resting=core.connection.state in RESTING)
         is_live = state is SyncState.LIVE
-        self._desk.steer(has_become_live=is_live and old.state is not SyncState.LIVE)
-        rows_error = self._driver.store_error if self._driver else None
+        driver = self._driver
+        has_become_live = is_live and old.state is not SyncState.LIVE
+        self._desk.steer(has_become_live, is_telling=bool(driver and driver.is_telling))
+        rows_error = driver.store_error if driver else None
         new = status_of(
             core, old, store_error=rows_error or self._desk.runner.store_error,
             pending_writes=self._desk.runner.machine.pending_count,

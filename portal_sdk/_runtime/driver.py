@@ -19,6 +19,7 @@ from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
 from portal_sdk._core.feed import Snapshot
 from portal_sdk._core.session import PortalCore
+from portal_sdk._runtime.announcer import Announcer
 from portal_sdk._runtime.http import HttpAnswer, HttpApi
 from portal_sdk._runtime.rest import DatabaseApi
 from portal_sdk._runtime.store_keeper import StoreKeeper
@@ -72,6 +73,7 @@ class Driver:
         )  # fmt: skip
         self._observer = observer
         self._inbox: deque[ev.Event] = deque()
+        self._announcer = Announcer(observer.changes_applied)
         self._waiter: asyncio.Future[None] | None = None
         self._links: dict[int, DoorbellLink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,8 +98,13 @@ class Driver:
             do.RequestSnapshot: self._request_snapshot,
             do.RequestPull: self._request_pull,
             do.RequestHead: self._request_head,
-            do.PublishChanges: observer.changes_applied,
+            do.PublishChanges: self._announcer.publish,
         }
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether some changes that the tables show are yet to be told."""
+        return self._announcer.has_more
 
     @property
     def store_error(self) -> StoreError | None:
@@ -116,14 +123,23 @@ class Driver:
         Within an order that is being carried out the event waits in the inbox.
         """
         self.post(event)
-        while self._inbox and not (self._is_performing or self._is_closing):
-            self._handle(self._inbox.popleft())
+        while not (self._is_performing or self._is_closing):
+            if self._announcer.has_more:
+                self._tell_some()
+            elif self._inbox:
+                self._handle(self._inbox.popleft())
+            else:
+                break
 
     async def run(self) -> None:
         """Own the core until CloseAsked was handled."""
         self._loop = loop = asyncio.get_running_loop()
         self._look_at_clock()
         while not self._is_closing:
+            if self._announcer.has_more:
+                self._tell_some()
+                await asyncio.sleep(0)  # subscribers read, and others have their turn
+                continue
             deadline = self._core.next_deadline()
             now = loop.time()
             if deadline is not None and deadline <= now:
@@ -167,8 +183,10 @@ class Driver:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-        await self._rows.close()
-        await self._http.close()
+        try:
+            await self._rows.close()
+        finally:
+            await self._http.close()
 
     # The loop.
 
@@ -216,6 +234,11 @@ class Driver:
             self._observer.progressed()
         finally:
             self._is_performing = False
+
+    def _tell_some(self) -> None:
+        self._announcer.tell_some()
+        if not self._announcer.has_more:
+            self._observer.progressed()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"portal-{name}")

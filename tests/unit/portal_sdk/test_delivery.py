@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from portal_sdk._core.overlay import Overlay
+from portal_sdk._runtime import announcer
 from portal_sdk._runtime.delivery import CallbackQueue, Stream, Subscribers
 from portal_sdk._runtime.threads import run_in_thread
+from portal_sdk.config import PortalConfig
 from portal_sdk.errors import SlowConsumerError, StateError
 from portal_sdk.models import Job
 from portal_sdk.tables import LiveTable
@@ -269,3 +271,55 @@ async def test_a_thread_reads_and_is_told_that_it_cannot_do_more() -> None:
         await eventually(lambda: len(seen) == 2)
         assert seen == [(1, "live", "a"), "done"]
         assert portal.status.state == "live"
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_a_resync_with_more_changes_than_the_queue_holds_overflows_no_quick_reader(
+    monkeypatch: pytest.MonkeyPatch, is_closed: bool
+) -> None:
+    """All are told, each once; only the pieces are as large as the queue. Closing loses none."""
+    monkeypatch.setattr(announcer, "CHANGES_AT_ONCE", 20)
+    project = FakeProject()
+    jo = project.add_customer()
+    ids = [project.insert(jo, "jobs", title="before") for _ in range(100)]
+    seen: list[tuple[str, str]] = []
+    capacity = 1000 if is_closed else 20
+    async with project.portal(jo, config=PortalConfig(queue_capacity=capacity)) as portal:
+        await portal.ready()
+        portal.pause()
+        for row_id in ids:
+            project.update(jo, "jobs", row_id, title="after")
+        project.break_continuity(jo)
+        changes = portal.changes()
+        portal.resume()
+        async for change in changes:
+            seen.append((str(change.record.id), change.source))
+            if is_closed and len(seen) == 1:
+                await portal.close()
+            if len(seen) == 100:
+                break
+    assert sorted(seen) == sorted((row_id, "resync") for row_id in ids)
+
+
+async def test_a_change_under_a_local_write_is_told_also_in_a_later_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(announcer, "CHANGES_AT_ONCE", 1)
+    project = FakeProject()
+    jo = project.add_customer(name="Jo")
+    ids = [project.insert(jo, "jobs", title="before") for _ in range(5)]
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        portal.pause()
+        project.faults.write_refusal = (503, "", "later")
+        await portal.profile.update(phone="1")
+        for row_id in ids:
+            project.update(jo, "jobs", row_id, title="after")
+        project.update(jo, "customers", jo.id, name="Joanna")
+        project.break_continuity(jo)
+        changes = portal.profile.changes()
+        portal.resume()
+        change = await asyncio.wait_for(anext(changes), 5)
+        assert change.previous is not None
+        assert (change.previous.name, change.record.name) == ("Jo", "Joanna")
+        assert (change.previous.phone, change.record.phone, change.source) == ("1", "1", "resync")
