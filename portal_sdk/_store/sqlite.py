@@ -142,9 +142,10 @@ class SqliteStore:
             try:
                 while self.sweep():
                     pass
-            except StoreError as error:
+            except (StoreError, sqlite3.Error) as error:
                 logger.debug("Old rows stay in the store until it is opened again: %s", error)
-            self._release()
+            finally:
+                self._release()
 
     @contextmanager
     def database(self) -> Generator[sqlite3.Connection, None, None]:
