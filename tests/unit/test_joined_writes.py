@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from crm_service.joined_writes import JoinedWrites
+from crm_service.joined_writes import JoinedWrites as OfService
+from local_stack.joined_writes import JoinedWrites as OfStack
 
 
 class Transport(asyncio.Transport):
@@ -24,10 +25,10 @@ class Transport(asyncio.Transport):
         return False
 
 
-@pytest.fixture
-async def pair():
+@pytest.fixture(params=[OfService, OfStack], ids=["service", "stack"])
+async def pair(request):
     under = Transport()
-    return JoinedWrites(under), under.done
+    return request.param(under), under.done
 
 
 async def test_two_pieces_are_one_write(pair):
