@@ -124,9 +124,11 @@ class _Step:
         values = dict(self.defaults)
         for each in self.needed:
             values[each.name] = each.read(source)
-        if source.query or source.headers:
+        query, headers = source.query, source.headers
+        if query or headers:
             for each in self.optional:
-                values[each.name] = each.read(source)
+                if each.key in (query if each.place == "query" else headers):
+                    values[each.name] = each.read(source)
         return values
 
 

@@ -84,22 +84,18 @@ class PageRequest:
         Args:
             key: Unique column that breaks ties.
         """
-        direction, beyond = ("desc", "lt") if self.sort.startswith("-") else ("asc", "gt")
+        column = self.column
+        direction, beyond = ("asc", "gt") if column == self.sort else ("desc", "lt")
         query = [
-            ("order", f"{self.column}.{direction},{key}.{direction}"),
+            ("order", f"{column}.{direction},{key}.{direction}"),
             ("limit", str(self.limit + 1)),
         ]
-        if self.column != "created_at":
-            query.append((self.column, "not.is.null"))
+        if column != "created_at":
+            query.append((column, "not.is.null"))
         if self.after is not None:
             value, row = quoted(self.after.value), quoted(self.after.key)
-            query.append(
-                (
-                    "or",
-                    f"({self.column}.{beyond}.{value},"
-                    f"and({self.column}.eq.{value},{key}.{beyond}.{row}))",
-                )
-            )
+            rest = f"and({column}.eq.{value},{key}.{beyond}.{row})"
+            query.append(("or", f"({column}.{beyond}.{value},{rest})"))
         return query
 
     def cursor_behind(self, row: dict[str, Any], key: str = "id") -> str:
