@@ -6,7 +6,7 @@ plainly good is served: any doubt, such as a value that does not fit, hands the 
 as if nothing had happened, so that refusals, documentation and rare features stay its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -28,6 +28,8 @@ ROUTE_KEY = "crm_service.route"
 """Where the scope has the route of a request served here, such as ``/v1/jobs/{job_id}``."""
 
 _JSON = b"application/json"
+# Of "/v1/customers/…", split at its slashes.
+_COLLECTION = 2
 _NO_BODY = Body(b"", "")
 _NO_QUERY: Mapping[str, list[str]] = {}
 
@@ -70,9 +72,9 @@ Found: TypeAlias = tuple[FastRoute, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """The routes in their order, by method and number of segments; plain paths also by name."""
+    """The routes in their order, by method, length and collection; plain paths also by name."""
 
-    routes: Mapping[tuple[str, int], list[FastRoute]]
+    routes: Mapping[tuple[str, int, str], list[FastRoute]]
     plain: Mapping[tuple[str, str], FastRoute]
 
     def find(self, method: str, path: str) -> Found | None:
@@ -83,7 +85,7 @@ class RouteTable:
     def search(self, method: str, path: str) -> Found | None:
         """Return the same as ``find``, without the list of plain paths."""
         segments = path.split("/")
-        for route in self.routes.get((method, len(segments)), ()):
+        for route in self.routes.get((method, len(segments), _collection(segments)), ()):
             values = route.match(segments)
             if values is not None:
                 return route, values
@@ -167,21 +169,27 @@ class FastPath:
 
 def find_fast_routes(app: FastAPI) -> RouteTable:
     """Return the routes of an application that can be served here, in their order."""
-    table: dict[tuple[str, int], list[FastRoute]] = {}
+    table: dict[tuple[str, int, str], list[FastRoute]] = {}
     for context in iter_route_contexts(app.routes):
         route = _fast_route(context)
         if route is None:
             continue
         for method in context.methods or ():
-            table.setdefault((method, len(route.segments)), []).append(route)
+            key = method, len(route.segments), _collection(route.segments)
+            table.setdefault(key, []).append(route)
     return RouteTable(table, _plain_paths(table))
 
 
-def _plain_paths(table: Mapping[tuple[str, int], list[FastRoute]]) -> dict[Any, FastRoute]:
+def _collection(segments: Sequence[str | None]) -> str:
+    """Return the part behind the version, such as ``customers``, or nothing."""
+    return (segments[_COLLECTION] or "") if len(segments) > _COLLECTION else ""
+
+
+def _plain_paths(table: Mapping[tuple[str, int, str], list[FastRoute]]) -> dict[Any, FastRoute]:
     """Return the routes without values in their path that no route before them takes."""
     routes = RouteTable(table, {})
     plain = {}
-    for (method, _), each in table.items():
+    for (method, _, _), each in table.items():
         for route in each:
             found = routes.search(method, route.path)
             if found is not None and found[0] is route and not route.names:
@@ -215,7 +223,9 @@ def _is_plain(context: Any) -> bool:
         or not context.response_model_by_alias
     )
     segments = context.path_format.split("/")
-    whole = all("{" not in part or part.startswith("{") for part in segments)
+    # A value in the collection's place would be looked for under a name.
+    named = not "".join(segments[_COLLECTION : _COLLECTION + 1]).startswith("{")
+    whole = named and all("{" not in part or part.startswith("{") for part in segments)
     convertors: Mapping[str, Any] = context.param_convertors
     text_only = all(type(each).__name__ == "StringConvertor" for each in convertors.values())
     with_body = context.status_code in {None, 200, 201}

@@ -29,6 +29,10 @@ class RowsText:
         plain = between and self.text.startswith(b"[{") and self.text.endswith(b"}]")
         return between + 1 if plain else None
 
+    def only(self) -> bytes:
+        """Return the row of an array of one."""
+        return self.text.strip()[1:-1]
+
     def first(self) -> bytes:
         """Return the first row of an array of several."""
         return self.text[1 : self.text.index(_BETWEEN)]

@@ -98,17 +98,21 @@ class Table(Generic[RecordT]):
     ) -> RowResponse:
         """Return one row as the database printed it, as ``page`` does.
 
-        Its values are not read: of which types they are stands in the migrations.
+        Of which types its values are stands in the migrations.
 
         Raises:
             NotFoundError: No such row, or none the caller may see.
         """
         query = [(self.key, f"eq.{row_id}"), *filters, *self.columns.items()]
-        rows = await reader.select(self.name, query)
+        found = await reader.select_text(self.name, query)
+        rows = reader.read_rows(found) if found else []
         if not rows:
             raise self._no_such_row()
+        row = rows[0]
+        if row.keys() == self._members and len(rows) == 1:
+            return RowResponse(found.only(), row["version"])
         [item] = self._items(rows[:1])
-        return RowResponse(to_json(item), rows[0]["version"])
+        return RowResponse(to_json(item), row["version"])
 
     async def page(
         self,
