@@ -1,11 +1,13 @@
 """The document that describes the API: complete, and its examples are what it says."""
 
 import json
+from pathlib import Path
 
 import jsonschema_rs
 import pytest
 
 from crm_service.app import create_app
+from crm_service.errors import ServiceError
 from tests.support.crm import make_settings
 
 
@@ -83,3 +85,15 @@ def test_every_answer_names_its_headers(document, operations):
         if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
             good = next(a for status, a in operation["responses"].items() if status < "300")
             assert "ETag" in good["headers"], name
+
+
+def test_every_problem_is_in_the_reference():
+    """A new code without a line there fails here."""
+    page = (Path(__file__).parents[3] / "docs/reference/crm-service.md").read_text()
+
+    def codes_of(kind):
+        yield kind.code
+        for each in kind.__subclasses__():
+            yield from codes_of(each)
+
+    assert [code for code in {*codes_of(ServiceError)} if f"`{code}`" not in page] == []
