@@ -6,17 +6,20 @@ import asyncio
 import gc
 import inspect
 import os
+import shutil
 import signal
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from local_stack.folder import make_ephemeral
 from tests.support.cluster import BARE, MIGRATED, SEEDED, Database, TestCluster
 
 if TYPE_CHECKING:
+    from tests.support.prepared import Prepared
     from tests.support.stack_thread import StackThread
 
 # How long an example takes says something of the machine, not of the code.
@@ -104,10 +107,46 @@ async def _task_check() -> AsyncIterator[None]:
     assert left == [], "tasks left by the test:\n" + "\n".join(left)
 
 
+SHARED = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have one folder that all processes of this run share."""
+    workerinput: dict[str, str] | None = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        config.stash[SHARED] = Path(workerinput["shared"])
+        return
+    config.stash[SHARED] = shared = make_ephemeral()
+    config.add_cleanup(lambda: shutil.rmtree(shared, ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist which folder it is."""
+    node.workerinput["shared"] = str(node.config.stash[SHARED])
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[TestCluster]:
-    """The PostgreSQL cluster of this test run."""
-    with TestCluster() as made:
+def made_once(pytestconfig: pytest.Config) -> Prepared:
+    """Folders that are made once for all processes of this run, to be copied."""
+    # Imported here: tests of one database or of pure code do not load the servers.
+    from tests.support.prepared import Prepared
+
+    return Prepared(pytestconfig.stash[SHARED])
+
+
+@pytest.fixture(scope="session")
+def new_cluster(made_once: Prepared) -> Callable[[], TestCluster]:
+    """Make a cluster that has its templates already, not started; use it as a context manager."""
+    from tests.support.prepared import ephemeral_copy
+
+    return lambda: TestCluster(folder=ephemeral_copy(made_once.cluster()), is_temporary=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(new_cluster: Callable[[], TestCluster]) -> Iterator[TestCluster]:
+    """The PostgreSQL cluster of this process."""
+    with new_cluster() as made:
         yield made
 
 
@@ -137,11 +176,10 @@ def bare_database(cluster: TestCluster, request: pytest.FixtureRequest) -> Itera
     yield from _clone(cluster, BARE, request)
 
 
-def _running_stack() -> Iterator[StackThread]:
-    # Imported here: tests of one database or of pure code do not load the servers.
+def _running_stack(made_once: Prepared) -> Iterator[StackThread]:
     from tests.support.stack_thread import StackThread
 
-    made = StackThread()
+    made = StackThread(made_once.stack())
     made.start()
     try:
         yield made
@@ -150,12 +188,12 @@ def _running_stack() -> Iterator[StackThread]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[StackThread]:
+def stack(made_once: Prepared) -> Iterator[StackThread]:
     """One running, seeded stack, shared by every test that leaves it as it was."""
-    yield from _running_stack()
+    yield from _running_stack(made_once)
 
 
 @pytest.fixture
-def fresh_stack() -> Iterator[StackThread]:
+def fresh_stack(made_once: Prepared) -> Iterator[StackThread]:
     """A running, seeded stack of this test's own."""
-    yield from _running_stack()
+    yield from _running_stack(made_once)

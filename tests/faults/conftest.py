@@ -22,9 +22,9 @@ __all__ = ["account", "new_account", "owner"]
 
 
 @pytest.fixture(scope="session")
-def rough_stack() -> Iterator[StackThread]:
+def rough_stack(made_once: Any) -> Iterator[StackThread]:
     """A stack whose servers, policies and schema may be broken; the scenarios share it."""
-    made = StackThread()
+    made = StackThread(made_once.stack())
     made.start()
     yield made
     made.close()

@@ -18,7 +18,7 @@ from tests.faults.counters import Counters
 from tests.faults.proxy import FaultProxy
 from tests.faults.staff import AWAY
 from tests.faults.witness import Witness
-from tests.integration.portal_sdk.conftest import PASSWORD
+from tests.support.personas import PASSWORD
 
 CONFIG = PortalConfig(
     verify_interval_s=1.5, heartbeat_interval_s=0.5, heartbeat_timeout_s=0.5, request_timeout_s=2.0,

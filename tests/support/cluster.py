@@ -52,14 +52,25 @@ class TestCluster:
     Args:
         project: Folder with `supabase/`.
         install: PostgreSQL's installation tree; None for 18 of the wheel.
+        folder: Where it lives, and stays; None for a temporary folder. One in which such a cluster
+            was stopped has its templates already.
+        is_temporary: The folder is removed in the end.
     """
 
     __test__ = False
 
-    def __init__(self, project: Path = REPOSITORY, install: Path | None = None) -> None:
+    def __init__(
+        self,
+        project: Path = REPOSITORY,
+        install: Path | None = None,
+        *,
+        folder: Path | None = None,
+        is_temporary: bool = False,
+    ) -> None:
         self._project = project
         self._thread = LoopThread("test cluster")
-        self._folder = make_ephemeral()
+        self._is_temporary = is_temporary or folder is None
+        self._folder = folder or make_ephemeral()
         self._lock = FolderLock(self._folder)
         self._lock.acquire()
         self._passwords = load_passwords(self._folder)
@@ -93,6 +104,8 @@ class TestCluster:
     async def _start(self) -> None:
         await self._cluster.start()
         self._admin = await asyncpg.connect(self._cluster.admin_dsn())
+        sealed = await self._admin.fetch("select datname from pg_database where not datallowconn")
+        self._ready = {row["datname"] for row in sealed}
 
     def close(self) -> None:
         """Stop the server, remove its folder, check that nothing is left."""
@@ -102,7 +115,8 @@ class TestCluster:
         finally:
             self._thread.close()
             self._lock.release()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._is_temporary:
+                shutil.rmtree(self._folder, ignore_errors=True)
         assert leftover == [], f"tasks left on the cluster's thread: {leftover}"
 
     async def _stop(self) -> None:
@@ -118,6 +132,10 @@ class TestCluster:
     def url_as(self, role: str, database: str) -> str:
         """Return the URL of a database for a login role."""
         return self._cluster.dsn(role, self._passwords[role], database)
+
+    def prepare(self, template: str) -> None:
+        """Make a template and the ones it is made from, unless they are there."""
+        self._thread.call(self._prepare(template))
 
     def clone(self, template: str, hint: str = "test") -> Database:
         """Make a database from a template; the template is made on first use."""
@@ -142,7 +160,6 @@ class TestCluster:
         return self._admin
 
     async def _prepare(self, template: str) -> None:
-        """Make a template and the ones it is made from."""
         if template in self._ready:
             return
         base = {BARE: "template1", MIGRATED: BARE, SEEDED: MIGRATED}[template]

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from local_stack.background import BackgroundStack
 from local_stack.config import StackConfig
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support.prepared import ephemeral_copy
+from tests.support.stack_folders import REPOSITORY
 
 
 class StackThread(BackgroundStack):
-    """A running, seeded, ephemeral stack of this repository, checked to leave nothing behind."""
+    """A running, seeded stack of this repository, checked to leave nothing behind.
 
-    def __init__(self, config: StackConfig | None = None) -> None:
-        super().__init__(config or StackConfig(project_dir=REPOSITORY, template=True))
+    Args:
+        prepared: Folder of a stack that ran once; a copy of it is used. None makes a new one.
+    """
+
+    def __init__(self, prepared: Path | None = None) -> None:
+        self._copy = ephemeral_copy(prepared) if prepared is not None else None
+        super().__init__(StackConfig(data_dir=self._copy, project_dir=REPOSITORY, fsync=False))
 
     def close(self) -> None:
         """Stop the stack and check that it left no task behind."""
-        super().close()
+        try:
+            super().close()
+        finally:
+            if self._copy is not None:
+                shutil.rmtree(self._copy, ignore_errors=True)
         assert self.leftover_tasks == [], f"tasks left by the stack: {self.leftover_tasks}"

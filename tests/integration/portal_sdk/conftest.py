@@ -12,8 +12,7 @@ import httpx
 import pytest
 
 from portal_sdk import PasswordAuth, Portal, PortalConfig
-
-PASSWORD = "portal-demo"
+from tests.support.personas import PASSWORD, PASSWORD_HASH
 
 
 @dataclass
@@ -63,7 +62,7 @@ async def make_account(stack: Any, database: Any) -> Account:
         answer = await http.post(
             "/auth/v1/admin/users",
             headers={"apikey": secret, "Authorization": f"Bearer {secret}"},
-            json={"email": email, "password": PASSWORD, "email_confirm": True},
+            json={"email": email, "password_hash": PASSWORD_HASH, "email_confirm": True},
         )
     user_id = answer.raise_for_status().json()["id"]
     customer_id = await database.fetchval(

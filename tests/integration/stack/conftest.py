@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.background import BackgroundStack, LoopThread
-from local_stack.config import StackConfig
+from local_stack.background import LoopThread
 from local_stack.folder import make_ephemeral
 from local_stack.postgres.cluster import Cluster, ClusterConfig
-from tests.support.stack_folders import CLUSTER_PASSWORD, REPOSITORY, copy_folder
+from tests.support.prepared import Prepared
+from tests.support.stack_folders import CLUSTER_PASSWORD, copy_folder
 
 
 @pytest.fixture
@@ -32,21 +32,10 @@ def data_dir(home: Path) -> Path:
     return home / "data"
 
 
-@pytest.fixture(scope="session")
-def stopped_stack() -> Iterator[Path]:
-    """The folder of a stack that ran once: migrated, seeded, stopped."""
-    parent = make_ephemeral()
-    folder = parent / "data"
-    with BackgroundStack(StackConfig(data_dir=folder, project_dir=REPOSITORY, fsync=False)):
-        pass
-    yield folder
-    shutil.rmtree(parent)
-
-
 @pytest.fixture
-def seeded_dir(stopped_stack: Path, data_dir: Path) -> Path:
-    """A copy of the folder of a stack that ran once."""
-    return copy_folder(stopped_stack, data_dir)
+def seeded_dir(made_once: Prepared, data_dir: Path) -> Path:
+    """A copy of the folder of a stack that ran once: migrated, seeded, stopped."""
+    return copy_folder(made_once.stack(), data_dir)
 
 
 @pytest.fixture(scope="session")

@@ -14,29 +14,38 @@ import httpx
 import pytest
 import websockets
 
+from local_stack.background import BackgroundStack
 from local_stack.config import StackConfig
 from local_stack.databases import DATABASE, OWN_PREFIX
 from local_stack.stack import LocalStack
 from tests.support.cluster import SEEDED, cluster_of, install_of
 from tests.support.rest_writers import execute
 from tests.support.stack_folders import REPOSITORY
-from tests.support.stack_thread import StackThread
 
 CUSTOMERS = "select count(*) from public.customers"
 
 
-async def test_fresh_databases_are_seeded_separate_and_dropped(stack: StackThread) -> None:
+async def test_fresh_databases_are_seeded_separate_and_dropped(small_project: Path) -> None:
     """What one contains is neither in another nor in the stack's own."""
-    with stack.fresh_database() as first, stack.fresh_database() as second:
+    config = StackConfig(project_dir=small_project, template=True)
+    with (
+        BackgroundStack(config) as stack,
+        stack.fresh_database() as first,
+        stack.fresh_database() as second,
+    ):
         assert first.name != second.name
         await execute(first.url, "create table public.probe (id int);")
         probe = "select to_regclass('public.probe')"
         assert await execute(second.url, probe) is None
         assert await execute(stack.database_url, probe) is None
-        assert await execute(first.url, CUSTOMERS) == await execute(second.url, CUSTOMERS) > 0
+        notes = "select count(*) from public.notes"
+        assert await execute(first.url, notes) == await execute(second.url, notes) == 1
         assert await execute(first.admin_url, "show is_superuser") == "on"
-    left = f"select count(*) from pg_database where datname like '{OWN_PREFIX}fresh%'"
-    assert await execute(stack.admin_database_url, left) == 0
+        left = f"select count(*) from pg_database where datname like '{OWN_PREFIX}fresh%'"
+        assert await execute(stack.admin_database_url, left) == 2
+        with stack.fresh_database():
+            assert await execute(stack.admin_database_url, left) == 3
+        assert await execute(stack.admin_database_url, left) == 2
 
 
 async def test_reset_gives_back_the_first_day(seeded_dir: Path, small_project: Path) -> None:

@@ -21,6 +21,7 @@ from local_stack.config import StackConfig
 from local_stack.errors import StackError
 from local_stack.stack import LocalStack
 from local_stack.watch import DISK_FULL
+from tests.support.prepared import Prepared
 from tests.support.rest_writers import Writers, execute, make_ledger
 from tests.support.stack_folders import copy_folder
 from tests.support.waiting import eventually
@@ -141,7 +142,7 @@ def small_disk(home: Path) -> Iterator[Path]:
 
 @pytest.mark.slow
 async def test_a_full_disk_is_reported_and_survived(
-    stopped_stack: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    made_once: Prepared, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writes are refused with the reason; once there is space the stack goes on by itself.
 
@@ -150,7 +151,7 @@ async def test_a_full_disk_is_reported_and_survived(
     """
     monkeypatch.setattr(watch, "DISK_CHECK_S", 0.2)
     monkeypatch.setattr(watch, "LONGEST_PAUSE_S", 0.5)
-    folder = copy_folder(stopped_stack, small_disk / "data")
+    folder = copy_folder(made_once.stack(), small_disk / "data")
     ballast = small_disk / "ballast"
     async with running(folder) as stack:
         async with Writers(stack, count=1, payload="x" * 2_000) as writers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -73,8 +73,8 @@ async def mutate_and_judge(database: Database, mutant: Mutant) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def laboratory() -> Iterator[Laboratory]:
-    with TestCluster() as cluster:
+def laboratory(new_cluster: Callable[[], TestCluster]) -> Iterator[Laboratory]:
+    with new_cluster() as cluster:
         made = Laboratory(cluster)
         faults = asyncio.run(every_fault(made.baseline))
         # On a red baseline every mutant would count as noticed.
