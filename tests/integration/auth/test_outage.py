@@ -116,29 +116,31 @@ async def test_a_server_that_is_not_started_answers_503(own_database: OwnDatabas
         await api.sign_in(EMAIL)
 
 
-async def test_a_connection_lost_while_writing_is_503_and_writes_nothing(auth_api: AuthApi) -> None:
+async def test_a_connection_lost_while_writing_is_503_and_writes_nothing(
+    own_auth_api: AuthApi,
+) -> None:
     """A sign-up whose connection is cut in the middle may be sent again."""
-    await auth_api.rows("""
+    await own_auth_api.rows("""
         create function public.wait() returns trigger language plpgsql as
         $$ begin perform pg_sleep(60); return new; end $$
     """)
-    await auth_api.rows("""
+    await own_auth_api.rows("""
         create trigger wait after insert on auth.users
         for each row execute function public.wait()
     """)
     body = {"email": EMAIL, "password": PASSWORD}
-    waiting = asyncio.create_task(auth_api.call("POST", "/signup", body))
+    waiting = asyncio.create_task(own_auth_api.call("POST", "/signup", body))
     find = (
         "select pid from pg_stat_activity where datname = current_database()"
         " and wait_event = 'PgSleep'"
     )
-    [row] = await eventually(lambda: auth_api.rows(find))
-    await auth_api.rows("select pg_terminate_backend($1)", row["pid"])
+    [row] = await eventually(lambda: own_auth_api.rows(find))
+    await own_auth_api.rows("select pg_terminate_backend($1)", row["pid"])
     answer = await waiting
     assert (answer.status_code, answer.json()) == (503, UNREACHABLE)
-    await auth_api.rows("drop trigger wait on auth.users")
-    assert await auth_api.rows("select from auth.users") == []
-    assert (await auth_api.call("POST", "/signup", body)).status_code == 200
+    await own_auth_api.rows("drop trigger wait on auth.users")
+    assert await own_auth_api.rows("select from auth.users") == []
+    assert (await own_auth_api.call("POST", "/signup", body)).status_code == 200
 
 
 async def test_a_full_pool_is_503_and_recovers(bare_database: Database) -> None:

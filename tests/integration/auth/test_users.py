@@ -268,19 +268,19 @@ async def test_unknown_users_are_not_found(
     assert (answer.status_code, answer.json()["error_code"]) == (status, code)
 
 
-async def test_a_refusing_trigger_of_the_project_creates_nothing(auth_api: AuthApi) -> None:
+async def test_a_refusing_trigger_of_the_project_creates_nothing(own_auth_api: AuthApi) -> None:
     """A project's trigger on auth.users that raises rolls the sign-up back with GoTrue's words."""
-    await auth_api.rows("""
+    await own_auth_api.rows("""
         create function public.refuse() returns trigger language plpgsql as
         $$ begin raise exception 'no'; end $$
     """)
-    await auth_api.rows("""
+    await own_auth_api.rows("""
         create trigger refuse after insert on auth.users
         for each row execute function public.refuse()
     """)
-    answer = await auth_api.call("POST", "/signup", {"email": EMAIL, "password": PASSWORD})
+    answer = await own_auth_api.call("POST", "/signup", {"email": EMAIL, "password": PASSWORD})
     assert (answer.status_code, answer.json()["msg"]) == (500, "Database error saving new user")
-    assert await auth_api.rows("select from auth.users") == []
+    assert await own_auth_api.rows("select from auth.users") == []
 
 
 async def test_unknown_paths_and_methods_answer_in_json(auth_api: AuthApi) -> None:
