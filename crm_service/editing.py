@@ -112,11 +112,12 @@ async def delete_row(
 
 
 async def move_row(
-    table: Table[RecordT], writer: Writer, row_id: UUID, customer_id: UUID
+    table: Table[RecordT], writer: Writer, row_id: UUID, customer_id: UUID, expected: Expected
 ) -> Changed[RecordT]:
     """Move a row to another customer.
 
     Raises:
+        StaleVersionError: The row has moved on since ``expected``; carries the current row.
         NotFoundError: No such row.
         UnknownReferenceError: No such customer.
     """
@@ -125,10 +126,15 @@ async def move_row(
         "row_id": str(row_id),
         "customer_id": str(customer_id),
     }
+    if expected.version is not None:
+        arguments["expected_version"] = str(expected.version)
     try:
         await writer.call_to_write("move_to_customer", arguments)
     except ReplayedError:
         return Changed(await table.get(writer, row_id), replayed=True)
+    except StaleVersionError:
+        current = await table.get(writer, row_id)
+        raise expected.stale(current.model_dump(mode="json")) from None
     return Changed(await table.get(writer, row_id))
 
 

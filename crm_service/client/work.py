@@ -83,10 +83,12 @@ class WorkCalls(CrmConnection):
         """Withdraw a job."""
         return await self._delete(f"jobs/{job_id}", JobRead, version)
 
-    async def move_job(self, job_id: UUID, customer_id: UUID) -> JobRead:
+    async def move_job(
+        self, job_id: UUID, customer_id: UUID, *, version: int | None = None
+    ) -> JobRead:
         """Move a job to another customer."""
         body = MoveToCustomer(customer_id=customer_id)
-        return await self._post(f"jobs/{job_id}/move", JobRead, body)
+        return await self._post(f"jobs/{job_id}/move", JobRead, body, version)
 
     async def get_job_assignment(self, job_id: UUID) -> JobAssignment:
         """Return who does a job."""
@@ -142,10 +144,10 @@ class WorkCalls(CrmConnection):
         return await self._post(f"invoices/{invoice_id}/mark-overdue", InvoiceRead, None, version)
 
     async def replace_invoice_items(
-        self, invoice_id: UUID, body: InvoiceItemsReplace
+        self, invoice_id: UUID, body: InvoiceItemsReplace, *, version: int | None = None
     ) -> InvoiceRead:
         """Give a draft new items."""
-        return await self._put(f"invoices/{invoice_id}/items", InvoiceRead, body)
+        return await self._put(f"invoices/{invoice_id}/items", InvoiceRead, body, version)
 
     async def delete_invoice(self, invoice_id: UUID, *, version: int | None = None) -> InvoiceRead:
         """Delete a draft."""
@@ -155,10 +157,12 @@ class WorkCalls(CrmConnection):
         """Return the items of an invoice, in their order."""
         return await self._get(f"invoices/{invoice_id}/items", InvoiceItems)
 
-    async def move_invoice(self, invoice_id: UUID, customer_id: UUID) -> InvoiceRead:
+    async def move_invoice(
+        self, invoice_id: UUID, customer_id: UUID, *, version: int | None = None
+    ) -> InvoiceRead:
         """Move an invoice to another customer."""
         body = MoveToCustomer(customer_id=customer_id)
-        return await self._post(f"invoices/{invoice_id}/move", InvoiceRead, body)
+        return await self._post(f"invoices/{invoice_id}/move", InvoiceRead, body, version)
 
     async def mark_overdue_invoices(self, body: OverdueRun | None = None) -> OverdueResult:
         """Mark every sent invoice that was due as overdue."""

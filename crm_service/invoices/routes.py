@@ -21,7 +21,7 @@ from crm_service.dependencies import (
     say_replayed,
 )
 from crm_service.editing import Changed, change_row, delete_row, move_row
-from crm_service.errors import ReplayedError
+from crm_service.errors import ReplayedError, StaleVersionError
 from crm_service.fields import MoveToCustomer
 from crm_service.filters import between, equals, one_of, search
 from crm_service.invoices.schemas import (
@@ -143,25 +143,40 @@ async def list_invoice_items(reader: ReaderDep, invoice_id: UUID) -> InvoiceItem
 
 @router.put("/{invoice_id}/items", responses=_REFUSALS)
 async def replace_invoice_items(
-    writer: WriterDep, response: Response, invoice_id: UUID, body: InvoiceItemsReplace
+    writer: WriterDep,
+    response: Response,
+    invoice_id: UUID,
+    body: InvoiceItemsReplace,
+    if_match: IfMatch = None,
 ) -> InvoiceRead:
     """Give a draft new items, all at once."""
+    expected = expected_version(if_match, None, required=False)
     items = to_jsonable_python([item.model_dump(exclude_none=True) for item in body.items])
-    arguments = {"invoice_id": str(invoice_id), "items": items}
+    arguments: dict[str, Any] = {"invoice_id": str(invoice_id), "items": items}
+    if expected.version is not None:
+        arguments["expected_version"] = expected.version
     try:
         row = await writer.call_for_row("replace_invoice_items", arguments)
     except ReplayedError:
         say_replayed(response)
         return answer(response, await _invoices.get(writer, invoice_id))
+    except StaleVersionError:
+        current = await _invoices.get(writer, invoice_id)
+        raise expected.stale(current.model_dump(mode="json")) from None
     return answer(response, _invoices.parse(row))
 
 
 @router.post("/{invoice_id}/move", responses=_REFUSALS)
 async def move_invoice(
-    writer: WriterDep, response: Response, invoice_id: UUID, body: MoveToCustomer
+    writer: WriterDep,
+    response: Response,
+    invoice_id: UUID,
+    body: MoveToCustomer,
+    if_match: IfMatch = None,
 ) -> InvoiceRead:
     """Move an invoice to another customer; its job is taken off."""
-    moved = await move_row(_invoices, writer, invoice_id, body.customer_id)
+    expected = expected_version(if_match, None, required=False)
+    moved = await move_row(_invoices, writer, invoice_id, body.customer_id, expected)
     return answer_changed(response, moved)
 
 

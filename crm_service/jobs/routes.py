@@ -104,10 +104,16 @@ async def delete_job(
 
 @router.post("/{job_id}/move", responses=_REFUSALS)
 async def move_job(
-    writer: WriterDep, response: Response, job_id: UUID, body: MoveToCustomer
+    writer: WriterDep,
+    response: Response,
+    job_id: UUID,
+    body: MoveToCustomer,
+    if_match: IfMatch = None,
 ) -> JobRead:
     """Move a job to another customer; it leaves the portal of the first one."""
-    return answer_changed(response, await move_row(_jobs, writer, job_id, body.customer_id))
+    expected = expected_version(if_match, None, required=False)
+    moved = await move_row(_jobs, writer, job_id, body.customer_id, expected)
+    return answer_changed(response, moved)
 
 
 @router.post("/{job_id}/schedule", responses=_REFUSALS)

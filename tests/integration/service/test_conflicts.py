@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
-from crm_service.customers.schemas import CustomerUpdate
+from crm_service.customers.schemas import CustomerCreate, CustomerUpdate
+from crm_service.errors import CrmProblemError
+from crm_service.invoices.schemas import InvoiceCreate, InvoiceItem, InvoiceItemsReplace
+from crm_service.jobs.schemas import JobCreate
 from tests.support.crm import assert_problem, stored
 from tests.support.personas import AGENT, MANAGER
 
@@ -84,3 +87,25 @@ async def test_many_editors_of_different_fields_all_get_in(manager, customer):
     row = await manager.get_customer(customer.id)
     assert [getattr(row, field) for field in fields] == ["x", "x", "x"]
     assert row.version == 4
+
+
+async def test_items_and_moves_name_their_version(manager, customer):
+    """A colleague was quicker: nothing is written, and the row is told as it is."""
+    item = InvoiceItem(description="A", unit_price_cents=5)
+    draft = await manager.create_invoice(InvoiceCreate(customer_id=customer.id, items=[item]))
+    job = await manager.create_job(JobCreate(customer_id=customer.id, title="A"))
+    other = (await manager.create_customer(CustomerCreate(name="Other"))).id
+    items = InvoiceItemsReplace(items=[item, item])
+    later = await manager.replace_invoice_items(draft.id, items, version=draft.version)
+    for call in (
+        manager.replace_invoice_items(draft.id, items, version=draft.version),
+        manager.move_invoice(draft.id, other, version=draft.version),
+        manager.move_job(job.id, other, version=7),
+    ):
+        with pytest.raises(CrmProblemError) as caught:
+            await call
+        assert (caught.value.status, caught.value.code) == (412, "stale-version")
+        assert caught.value.problem["current"]["customer_id"] == str(customer.id)
+    assert (await manager.get_invoice(draft.id)) == later
+    moved = await manager.move_invoice(draft.id, other, version=later.version)
+    assert moved.customer_id == (await manager.move_job(job.id, other, version=1)).customer_id
