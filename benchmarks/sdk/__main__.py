@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import functools
 import gc
+import inspect
 import json
 import os
 import platform
@@ -31,6 +32,7 @@ from benchmarks.sdk.blocks import blocks
 from benchmarks.sdk.machine import processor_s_of_family, stolen_s
 from local_stack.collector import settle_collector
 from portal_sdk import PasswordAuth, Portal
+from portal_sdk._core import snapshot as portal_snapshot
 from portal_sdk._runtime import http as portal_http
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -241,7 +243,13 @@ async def idle(env: dict[str, str], count: int, seconds: float) -> Any:
 def _traced_bytes_of_answers() -> int:
     """Return what the decoded answers hold: the rows, which every portal must have."""
     snapshot = tracemalloc.take_snapshot()
-    here = snapshot.filter_traces([tracemalloc.Filter(True, portal_http.__file__)])
+    decoding = [
+        tracemalloc.Filter(True, str(module.__file__), number)
+        for module in (portal_http, portal_snapshot)
+        for number, line in enumerate(inspect.getsourcelines(module)[0], 1)
+        if "from_json(" in line
+    ]
+    here = snapshot.filter_traces(decoding)
     return sum(trace.size for trace in here.traces)
 
 
