@@ -149,6 +149,7 @@ class Driver:
             self._note_clock(loop.time())
             if event is not None:
                 self._handle(event)
+                event = None  # it may hold a whole snapshot, and the next one may be far
 
     def overdue_s(self) -> float | None:
         """Return how long ago the proof of being live ran out unnoticed, in seconds, or None.
