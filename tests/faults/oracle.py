@@ -59,7 +59,10 @@ def stored_rows(path: Path) -> Rows:
     """Return what a portal's file holds, read as any program would read it."""
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        found = connection.execute("select table_name, row_id, body from rows").fetchall()
+        found = connection.execute(
+            "select table_name, row_id, body from rows where generation = coalesce("
+            "(select cast(value as integer) from meta where key = 'generation'), 0)"
+        ).fetchall()
     finally:
         connection.close()
     return {(table, row_id): json.loads(body) for table, row_id, body in found}

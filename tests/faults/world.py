@@ -14,6 +14,8 @@ import asyncpg
 
 from local_stack.auth.tokens import TokenIssuer
 from portal_sdk import PasswordAuth, Portal, PortalConfig, TokenAuth, TransportError
+from portal_sdk._runtime import store_keeper
+from portal_sdk._store import sqlite, staging
 from tests.faults.counters import Counters
 from tests.faults.proxy import FaultProxy
 from tests.faults.staff import AWAY
@@ -28,6 +30,10 @@ CONFIG = PortalConfig(
 
 
 ATTEMPTS = 10
+
+# Few rows are a large snapshot here, so that its many steps meet the faults, too.
+store_keeper.ROWS_AT_ONCE = staging.STEP_ROWS = 7
+sqlite.LARGE_BYTES = 1
 
 
 class ShortTokens:
@@ -86,9 +92,11 @@ class Device:
         if portal is None:
             return
         assert portal._driver_task is not None
-        connection = getattr(portal._store, "_connection", None)
-        if connection is not None:
-            connection.close()
+        store = portal._store
+        if isinstance(store, sqlite.SqliteStore):
+            with store._turn:  # between two steps of a thread
+                if store._connection is not None:
+                    store._connection.close()
         portal._driver_task.cancel()
         await asyncio.wait([portal._driver_task])
         await portal.close()
