@@ -33,6 +33,7 @@ import httpx
 from local_stack.config import StackConfig
 from local_stack.locations import temporary_parent
 from local_stack.stack import LocalStack
+from tests.support.processes import descendants
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGETS = {
@@ -121,7 +122,7 @@ def _one_life(data: Path, measured: Measured, name: str) -> None:
         if name == "start_existing_s":
             asyncio.run(_load(facts["api_url"], facts["env"]["SUPABASE_SECRET_KEY"]))
             measured.add("memory_after_load_mb", _memory_mb(process.pid))
-            postgres = sum(_memory_mb(pid, "Pss") for pid in _descendants(process.pid))
+            postgres = sum(_memory_mb(pid, "Pss") for pid in descendants(process.pid))
             measured.add("postgres_memory_mb", postgres)
     finally:
         stopping = time.monotonic()
@@ -136,14 +137,6 @@ def _memory_mb(pid: int, kind: str = "Rss") -> float:
         if line.startswith(f"{kind}:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError(f"no {kind} of process {pid}")
-
-
-def _descendants(pid: int) -> list[int]:
-    children: list[int] = []
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, listing.read_text().split()):
-            children += [child, *_descendants(child)]
-    return children
 
 
 async def _load(api_url: str, key: str) -> None:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 
 import asyncpg
 import pytest
 
+from portalctl.database.check import check
+from portalctl.database.target import Target
 from tests.feed.oracle import faults_of_feed
 from tests.migrations.catalogue import SECURITY
-from tests.support.cluster import SEEDED, Database, cluster_of
+from tests.support.cluster import (
+    MIGRATED,
+    REPOSITORY,
+    SEEDED,
+    Database,
+    TestCluster,
+    cluster_of,
+)
 from tests.support.personas import acting_as, customer_id
 
 SCOPE = f"customer:{customer_id(1)}"
@@ -43,14 +53,30 @@ async def look(database: Database) -> tuple[str, list[str], list[str], int]:
     return version, security, faults, len(answer["tables"]["jobs"])
 
 
+@pytest.fixture(scope="module", params=[15, 16])
+def older(request: pytest.FixtureRequest) -> Iterator[tuple[int, TestCluster]]:
+    """An older major version, and a cluster of it."""
+    with cluster_of(request.param) as cluster:
+        yield request.param, cluster
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("major", [15, 16])
-def test_an_older_postgresql_gives_the_same_database(major: int, database: Database) -> None:
-    with cluster_of(major) as cluster:
-        version, security, faults, jobs = asyncio.run(look(cluster.clone(SEEDED, "versions")))
+def test_an_older_postgresql_gives_the_same_database(
+    older: tuple[int, TestCluster], database: Database
+) -> None:
+    major, cluster = older
+    version, security, faults, jobs = asyncio.run(look(cluster.clone(SEEDED, "versions")))
     assert int(version) // 10_000 == major
     _version, expected, newest_faults, newest_jobs = asyncio.run(look(database))
     assert faults == newest_faults == []
     assert jobs == newest_jobs > 0
     # PostgreSQL 17 added the privilege MAINTAIN.
     assert security == [fact for fact in expected if " MAINTAIN " not in fact]
+
+
+@pytest.mark.slow
+def test_another_version_of_postgresql_is_no_drift(older: tuple[int, TestCluster]) -> None:
+    """`portalctl rls check` names no difference there."""
+    _major, cluster = older
+    target = Target(cluster.clone(MIGRATED, "drift").url, "test")
+    assert asyncio.run(check(REPOSITORY, target)) == []

@@ -15,9 +15,8 @@ from portalctl.database.bundle import next_version
 from portalctl.database.check import check
 from portalctl.database.drift import compare, file_of
 from portalctl.database.security import Fact, read_security
-from portalctl.database.target import Target
 from tests.integration.portalctl.database_cli import Run, runner
-from tests.support.cluster import MIGRATED, REPOSITORY, Database, cluster_of
+from tests.support.cluster import REPOSITORY, Database
 
 PLANTED = {
     "policy": 'drop policy "staff add invoices" on public.invoices',
@@ -75,14 +74,6 @@ def test_check_passes_on_a_fresh_database_and_names_drift(
         {"kind": "grant", "subject": "public.jobs", "text": "SELECT to anon",
          "only_in": "database", "missing_in": "migrations"}
     ]  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("major", [15, 16])
-def test_another_version_of_postgresql_is_no_drift(major: int) -> None:
-    with cluster_of(major) as cluster:
-        database = cluster.clone(MIGRATED, "drift")
-        assert asyncio.run(check(REPOSITORY, Target(database.url, "test"))) == []
 
 
 async def execute(url: str, sql: str) -> None:

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from portalctl import app
 from portalctl.commands.import_ import interval_s
 from portalctl.exits import EnvironmentUnusableError, UsageError
 from portalctl.imports.known_lines import KnownLines, default_path, keys_of
@@ -36,26 +37,35 @@ async def run(*arguments, env=None):
     return process.returncode, out.decode(), error.decode()
 
 
-async def test_a_file_is_imported_and_again(stack, sign_in, tmp_path):
+@pytest.fixture(scope="module")
+def service(stack):
+    """The address of a running service."""
+    with asyncio.Runner() as runner:
+        running = serving(stack)
+        _, url = runner.run(running.__aenter__())
+        yield url
+        runner.run(running.__aexit__(None, None, None))
+
+
+async def test_a_file_is_imported_and_again(service, sign_in, tmp_path):
     """Counts on standard output, failed lines in a file, exit code 1 while a line fails."""
     file, errors = tmp_path / "customers.csv", tmp_path / "errors.csv"
     mark = uuid4().hex
     file.write_text(f"no,name\n{mark}-1,Ada\n{mark}-2,\n")
-    async with serving(stack) as (_, url):
-        options = ["--url", url, "--token", sign_in(AGENT), "--key-column", "no"]
-        code, out, _ = await run("customers", str(file), *options, "--errors", str(errors))
-        assert (code, out.splitlines()[0]) == (
-            1,
-            "2 lines imported: 1 created, 0 updated, 0 unchanged, 1 failed",
-        )
-        assert f"3,{mark}-2,invalid-request," in errors.read_text()
-        file.write_text(f"no,name\n{mark}-1,Ada\n{mark}-2,Bob\n")
-        code, out, _ = await run("customers", str(file), *options, "--json")
-        report = json.loads(out)
-        assert (code, report["created"], report["unchanged"]) == (0, 1, 1)
-        # The same keys of another origin are other customers.
-        code, out, _ = await run("customers", str(file), *options, "--json", "--source", mark)
-        assert (code, json.loads(out)["created"]) == (0, 2)
+    options = ["--url", service, "--token", sign_in(AGENT), "--key-column", "no"]
+    code, out, _ = await run("customers", str(file), *options, "--errors", str(errors))
+    assert (code, out.splitlines()[0]) == (
+        1,
+        "2 lines imported: 1 created, 0 updated, 0 unchanged, 1 failed",
+    )
+    assert f"3,{mark}-2,invalid-request," in errors.read_text()
+    file.write_text(f"no,name\n{mark}-1,Ada\n{mark}-2,Bob\n")
+    code, out, _ = await run("customers", str(file), *options, "--json")
+    report = json.loads(out)
+    assert (code, report["created"], report["unchanged"]) == (0, 1, 1)
+    # The same keys of another origin are other customers.
+    code, out, _ = await run("customers", str(file), *options, "--json", "--source", mark)
+    assert (code, json.loads(out)["created"]) == (0, 2)
 
 
 class Spreadsheet(BaseHTTPRequestHandler):
@@ -123,7 +133,7 @@ async def watching(*arguments, env):
     assert process.returncode == 130
 
 
-async def test_a_published_spreadsheet_is_kept_in_step(stack, sheet, rest, tmp_path):
+async def test_a_published_spreadsheet_is_kept_in_step(stack, service, sheet, rest, tmp_path):
     """Only what differs is written; what was removed is told and left; nothing ends the watch."""
     mark = uuid4().hex
     header, lines = "no,name,score", [f"{mark}-{n},Lead {n},{n}" for n in (1, 2)]
@@ -132,39 +142,38 @@ async def test_a_published_spreadsheet_is_kept_in_step(stack, sheet, rest, tmp_p
         Spreadsheet.content = "\n".join([header, *lines, ""])
 
     publish(*lines)
-    async with serving(stack) as (_, url):
-        env = {
-            "SUPABASE_URL": stack.api_url,
-            "SUPABASE_PUBLISHABLE_KEY": stack.keys.publishable,
-            "CRM_URL": url,
-            "CRM_EMAIL": MANAGER.email,
-            "CRM_PASSWORD": PASSWORD,
-            "XDG_STATE_HOME": str(tmp_path),
-        }
-        command = ["leads", sheet, "--key-column", "no"]
-        async with watching(*command, env=env) as watch:
-            await watch.told(created=2, updated=0, removed=[])
-            await watch.told(created=0, updated=0, unchanged=2, removed=[])
-            publish(lines[0].replace(",1", ",77"))
-            await watch.told(created=0, updated=1, unchanged=0, removed=[f"{mark}-2"])
-            Spreadsheet.content = None
-            await watch.complained(b"cannot be fetched")
-            publish(*lines, header="number,name,score")
-            await watch.complained(b"key_column names 'no', which is no header")
-            publish(*lines)
-            await watch.told(created=0, updated=1, unchanged=1, removed=[])
-        publish(lines[1])
-        async with watching(*command, env=env) as watch:
-            await watch.told(created=0, unchanged=1, removed=[f"{mark}-1"])
-            await watch.told(created=0, unchanged=1, removed=[])
-        (kept,) = (tmp_path / "portalctl").iterdir()
-        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-        code, _, error = await run(*command, "--every", "1s", env={**env, "CRM_TOKEN": "x.y.z"})
-        assert code == 1
-        assert "CRM_EMAIL" in error
-        code, _, error = await run(*command, env={**env, "CRM_PASSWORD": "wrong"})
-        assert code == 1
-        assert "refused the sign-in" in error
+    env = {
+        "SUPABASE_URL": stack.api_url,
+        "SUPABASE_PUBLISHABLE_KEY": stack.keys.publishable,
+        "CRM_URL": service,
+        "CRM_EMAIL": MANAGER.email,
+        "CRM_PASSWORD": PASSWORD,
+        "XDG_STATE_HOME": str(tmp_path),
+    }
+    command = ["leads", sheet, "--key-column", "no"]
+    async with watching(*command, env=env) as watch:
+        await watch.told(created=2, updated=0, removed=[])
+        await watch.told(created=0, updated=0, unchanged=2, removed=[])
+        publish(lines[0].replace(",1", ",77"))
+        await watch.told(created=0, updated=1, unchanged=0, removed=[f"{mark}-2"])
+        Spreadsheet.content = None
+        await watch.complained(b"cannot be fetched")
+        publish(*lines, header="number,name,score")
+        await watch.complained(b"key_column names 'no', which is no header")
+        publish(*lines)
+        await watch.told(created=0, updated=1, unchanged=1, removed=[])
+    publish(lines[1])
+    async with watching(*command, env=env) as watch:
+        await watch.told(created=0, unchanged=1, removed=[f"{mark}-1"])
+        await watch.told(created=0, unchanged=1, removed=[])
+    (kept,) = (tmp_path / "portalctl").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    code, _, error = await run(*command, "--every", "1s", env={**env, "CRM_TOKEN": "x.y.z"})
+    assert code == 1
+    assert "CRM_EMAIL" in error
+    code, _, error = await run(*command, env={**env, "CRM_PASSWORD": "wrong"})
+    assert code == 1
+    assert "refused the sign-in" in error
     names = {"name": "in.(Lead 1,Lead 2)", "order": "created_at.desc", "limit": "2"}
     people = await rest.get(
         "/customers", params={**names, "select": "version,leads(score,version)"}
@@ -175,30 +184,29 @@ async def test_a_published_spreadsheet_is_kept_in_step(stack, sheet, rest, tmp_p
     assert stored == [(1, 1, 3), (2, 1, 1)]
 
 
-async def test_a_person_sees_a_bar_and_a_program_does_not(stack, sign_in, tmp_path):
+async def test_a_person_sees_a_bar_and_a_program_does_not(service, sign_in, tmp_path):
     """On a terminal only, on standard error, and gone at the end."""
     file = tmp_path / "customers.csv"
     mark = uuid4().hex
     file.write_text("no,name\n" + "".join(f"{mark}-{n},Ada\n" for n in range(300)))
-    async with serving(stack) as (_, url):
-        options = ["--url", url, "--token", sign_in(AGENT), "--key-column", "no", "--dry-run"]
-        ours, theirs = os.openpty()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "portalctl", "import", "customers", str(file), *options),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=theirs,
-            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"},
-        )
-        os.close(theirs)
-        shown = await asyncio.to_thread(_read_all, ours)
-        out, _ = await process.communicate()
-        assert process.returncode == 0
-        assert "customers" in shown
-        assert "100%" in shown
-        assert "\x1b[2K" in shown.partition("100%")[2]
-        assert out.decode().startswith("300 lines checked: 300 created")
-        code, out, error = await run("customers", str(file), *options)
-        assert (code, error) == (0, "")
+    options = ["--url", service, "--token", sign_in(AGENT), "--key-column", "no", "--dry-run"]
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "portalctl", "import", "customers", str(file), *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    shown = await asyncio.to_thread(_read_all, ours)
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert "customers" in shown
+    assert "100%" in shown
+    assert "\x1b[2K" in shown.partition("100%")[2]
+    assert out.decode().startswith("300 lines checked: 300 created")
+    code, out, error = await run("customers", str(file), *options)
+    assert (code, error) == (0, "")
 
 
 def _read_all(terminal):
@@ -229,9 +237,10 @@ def _read_all(terminal):
         ),
     ],
 )
-async def test_a_wrong_command_line_is_one_line(arguments, says):
+def test_a_wrong_command_line_is_one_line(arguments, says, capfd):
     """Exit code 2 and what to do."""
-    code, _, error = await run(*arguments)
+    code = app.run(["import", *arguments])
+    error = capfd.readouterr().err
     assert code == 2
     assert says in error
     assert len(error.strip().splitlines()) == 1

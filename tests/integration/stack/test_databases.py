@@ -1,9 +1,8 @@
-"""Fresh databases, reset, the pytest plugin, PostgreSQL's other versions."""
+"""Fresh databases, reset, the pytest plugin."""
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import subprocess
 import sys
 import textwrap
@@ -18,11 +17,8 @@ from local_stack.background import BackgroundStack
 from local_stack.config import StackConfig
 from local_stack.databases import DATABASE, OWN_PREFIX
 from local_stack.stack import LocalStack
-from tests.support.cluster import SEEDED, cluster_of, install_of
 from tests.support.rest_writers import execute
 from tests.support.stack_folders import REPOSITORY
-
-CUSTOMERS = "select count(*) from public.customers"
 
 
 async def test_fresh_databases_are_seeded_separate_and_dropped(small_project: Path) -> None:
@@ -99,22 +95,6 @@ async def _until_dropped(connection: asyncpg.Connection, drop: str) -> None:
         except (asyncpg.ObjectInUseError, asyncpg.UndefinedObjectError):
             continue
         return
-
-
-@pytest.mark.slow
-def test_other_postgres_versions_carry_the_platform_and_the_project() -> None:
-    """Roles, auth, realtime, all migrations and the seed; 15 where it is installed."""
-    majors = [major for major in (15, 16) if install_of(major) is not None]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        assert list(pool.map(customers_on, majors)) == [(major, True) for major in majors]
-
-
-def customers_on(major: int) -> tuple[int, bool]:
-    """Return the version that ran, and whether the seed's customers are there."""
-    with cluster_of(major) as cluster:
-        url = cluster.clone(SEEDED).url
-        version = str(asyncio.run(execute(url, "show server_version")))
-        return int(version.partition(".")[0]), asyncio.run(execute(url, CUSTOMERS)) != 0
 
 
 @pytest.fixture
