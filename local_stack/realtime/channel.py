@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from local_stack.auth.tokens import TokenError
@@ -22,6 +19,7 @@ from local_stack.realtime.errors import (
 from local_stack.realtime.limits import WindowLimit
 from local_stack.realtime.presence import Diff
 from local_stack.realtime.rooms import RoomKey
+from local_stack.realtime.token_watch import Credential, TokenWatch
 from local_stack.realtime.wire import (
     Inbound,
     Push,
@@ -40,16 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RECHECK_S = 300.0
 _NOTHING = Grants(broadcast=False, presence=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """The token of a channel and its claims; ``token`` None never expires."""
-
-    token: str | None
-    claims: Mapping[str, Any]
 
 
 class Channel:
@@ -84,7 +73,7 @@ class Channel:
             self.services.config.presence_calls, self.services.config.presence_window_s
         )
         self._replayed_ids: set[str] = set()
-        self._expiry: asyncio.TimerHandle | None = None
+        self._token_watch = TokenWatch(self.services.verifier, self.stop)
         self.is_attached = False
 
     @property
@@ -105,7 +94,7 @@ class Channel:
         self.socket.channels[self.topic] = self
         self.services.joined_sockets.add(self.socket)
         self.services.rooms.enter(self.room, self)
-        self._arm_expiry()
+        self._token_watch.follow(self.credential)
 
     def begin(self, replayed: list[Replayed]) -> None:
         """Send what follows the join reply."""
@@ -124,8 +113,7 @@ class Channel:
         if not self.is_attached:
             return
         self.is_attached = False
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._token_watch.cancel()
         if self.socket.channels.get(self.topic) is self:
             del self.socket.channels[self.topic]
         if not self.socket.channels:
@@ -357,7 +345,7 @@ class Channel:
             await self._reread_grants()
         if not self.is_attached:
             return
-        self._arm_expiry()
+        self._token_watch.follow(self.credential)
         if self.bindings:
             self.services.changes.resubscribe(self)
 
@@ -381,27 +369,6 @@ class Channel:
                 f"You no longer have permission to read from this Channel topic: {sub_topic}"
             )
         self._reads = reads
-
-    def _arm_expiry(self) -> None:
-        """Look at the token again when it expires, at the latest in five minutes."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-        self._expiry = None
-        if self.credential.token is None:
-            return
-        remaining_s = float(self.credential.claims["exp"]) - time.time()
-        delay_s = min(_RECHECK_S, max(0.0, remaining_s))
-        self._expiry = asyncio.get_running_loop().call_later(delay_s + 0.005, self._recheck_token)
-
-    def _recheck_token(self) -> None:
-        if not self.is_attached or self.credential.token is None:
-            return
-        try:
-            self.services.verifier.verify(self.credential.token)
-        except TokenError as error:
-            self.stop(render_token_error(error)[2])
-        else:
-            self._arm_expiry()
 
 
 def _unique_key() -> str:

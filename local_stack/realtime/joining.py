@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from local_stack.auth.tokens import TokenError
 from local_stack.realtime.authorization import ALL_GRANTED, Grants, Subject
 from local_stack.realtime.changes.bindings import Binding, echo_bindings, legacy_binding
-from local_stack.realtime.channel import Channel, Credential
+from local_stack.realtime.channel import Channel
 from local_stack.realtime.errors import (
     JoinRefusedError,
     PermissionCheckError,
@@ -18,6 +18,7 @@ from local_stack.realtime.errors import (
 )
 from local_stack.realtime.join_options import JoinOptions, parse_join
 from local_stack.realtime.rooms import PREFIX, RoomKey
+from local_stack.realtime.token_watch import Credential
 
 if TYPE_CHECKING:
     from local_stack.realtime.replay import Replayed

@@ -327,8 +327,7 @@ class World:
             and core.sync.is_awaiting(item.effect.request)
         ]
         assert len(reads) <= 1, "more than one read in flight"
-        deadline = core.next_deadline()
-        is_moving = bool(self.pending) or deadline is not None
+        is_moving = bool(self.pending) or core.next_deadline() is not None
         is_resting = core.connection.state in {
             LinkState.CLOSED,
             LinkState.PAUSED,

@@ -21,6 +21,7 @@ from local_stack.realtime.channel import Channel
 from local_stack.realtime.presence import Diff, PresenceRoom, PresenceRooms
 from local_stack.realtime.rooms import RoomKey, Rooms
 from local_stack.realtime.socket import Socket
+from local_stack.realtime.token_watch import TokenWatch
 from tests.spec.realtime import harness
 from tests.spec.realtime.harness import A, B, Project, running_project
 
@@ -288,7 +289,7 @@ def forget_who_leaves(patch: Patch) -> None:
 
 
 def tokens_never_expire(patch: Patch) -> None:
-    patch.setattr(Channel, "_arm_expiry", lambda _self: None)
+    patch.setattr(TokenWatch, "follow", lambda *_: None)
 
 
 def lose_the_message_id(patch: Patch) -> None:
