@@ -43,6 +43,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._turn = threading.RLock()
         self._generation = self._newest_generation = 0
+        self._has_read_generation = False
         self._staging: Staging | None = None
         self._shapes: set[Shape] = set()  # those that are in the file for certain
 
@@ -117,6 +118,8 @@ class SqliteStore:
 
     def sweep(self) -> bool:
         """Erase some rows that do not count any more; return whether there may be more."""
+        if not self._has_read_generation:
+            return False  # the file was locked and never opened: nobody knows what counts
         with self._transaction("erased") as connection:
             keep = {self._generation}
             if self._staging is not None:
@@ -211,6 +214,7 @@ class SqliteStore:
         connection, self._connection = self._connection, None
         self._shapes = set()
         self._staging = None
+        self._has_read_generation = False
         if connection is not None:
             connection.close()
 
@@ -238,6 +242,7 @@ class SqliteStore:
     def _note_generation(self, connection: sqlite3.Connection, meta: dict[str, str]) -> None:
         self._generation = int(meta.get("generation", "0"))
         self._newest_generation = max(self._generation, newest_generation(connection))
+        self._has_read_generation = True
 
     def _open_for(self, connection: sqlite3.Connection, owner: dict[str, str]) -> StoredRows:
         meta = _read_meta(connection)

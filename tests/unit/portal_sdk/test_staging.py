@@ -144,6 +144,17 @@ def test_sweeping_spares_what_is_being_written(tmp_path: Path) -> None:
     assert SqliteStore(tmp_path / "p.db").open(PROJECT, USER).tables == NEW
 
 
+def test_a_file_that_was_only_locked_keeps_its_rows(tmp_path: Path) -> None:
+    """A program that ends before anyone has signed in does not know which rows count."""
+    path = tmp_path / "p.db"
+    filled(path).close()
+    store = SqliteStore(path)
+    store.lock()
+    assert not store.sweep()
+    store.close()
+    assert SqliteStore(path).open(PROJECT, USER).tables == OLD
+
+
 # In a portal.
 
 
