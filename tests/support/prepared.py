@@ -33,13 +33,13 @@ class Prepared:
 
     def stack(self) -> Path:
         """Return the folder of a stack that ran once: migrated, seeded, stopped."""
-        return self._once("stack", _make_stack)
+        return self.once("stack", _make_stack)
 
     def cluster(self) -> Path:
         """Return the folder of a stopped test cluster with all its templates."""
-        return self._once("cluster", _make_cluster)
+        return self.once("cluster", _make_cluster)
 
-    def _once(self, name: str, make: Callable[[Path], None]) -> Path:
+    def once(self, name: str, make: Callable[[Path], None]) -> Path:
         """Make a folder unless it is there; the others wait. Where it fails, each is told."""
         made = self._shared / name
         with (self._shared / f"made-{name}").open("a") as lock:

@@ -1,9 +1,15 @@
 """The databases that tests get."""
 
+import concurrent.futures
+import time
+from pathlib import Path
+
 import asyncpg
+import pytest
 
 from tests.support.cluster import Database
 from tests.support.personas import PERSONAS, acting_as
+from tests.support.prepared import Prepared
 
 
 async def test_bare_database_has_the_platform(bare_database: Database) -> None:
@@ -44,3 +50,28 @@ async def test_every_persona_can_act(bare_database: Database) -> None:
         assert await connection.fetchval("select current_user") == "postgres"
     finally:
         await connection.close()
+
+
+def test_a_folder_is_made_once_however_many_ask(tmp_path: Path) -> None:
+    """One makes it, the others wait until it is complete; one that failed leaves nothing."""
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        made.append(folder)
+        time.sleep(0.05)
+        (folder / "complete").touch()
+
+    def fail(folder: Path) -> None:
+        folder.mkdir()
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        Prepared(tmp_path).once("thing", fail)
+
+    def ask(_: int) -> bool:
+        return (Prepared(tmp_path).once("thing", make) / "complete").exists()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(4)))
+    assert len(made) == 1
