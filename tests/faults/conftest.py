@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from tests.faults.proxy import FaultProxy
+from tests.faults.world import SMALL_STEPS
 from tests.integration.portal_sdk.conftest import (
     Account,
     account,
@@ -19,6 +20,13 @@ from tests.integration.portal_sdk.conftest import (
 from tests.support.stack_thread import StackThread
 
 __all__ = ["account", "new_account", "owner"]
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot of a few rows is stored in as many steps as a large one."""
+    for module, name, value in SMALL_STEPS:
+        monkeypatch.setattr(module, name, value)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ from tests.faults.campaign import Campaign
 from tests.faults.counters import WRONGS, Counters
 from tests.faults.matrix import DOORBELLS
 from tests.faults.proxy import FaultProxy
+from tests.faults.world import SMALL_STEPS
 from tests.integration.portal_sdk.conftest import make_account
 from tests.support.stack_thread import StackThread
 
@@ -49,6 +50,8 @@ SCREEN = Console(highlight=False, markup=False)
 
 def main() -> int:
     """Run the campaigns; return the exit status."""
+    for module, attribute, value in SMALL_STEPS:
+        setattr(module, attribute, value)
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="of every random choice")
     parser.add_argument("--doorbells", choices=list(DOORBELLS), action="append")

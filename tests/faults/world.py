@@ -31,9 +31,12 @@ CONFIG = PortalConfig(
 
 ATTEMPTS = 10
 
-# Few rows are a large snapshot here, so that its many steps meet the faults, too.
-store_keeper.ROWS_AT_ONCE = staging.STEP_ROWS = 7
-sqlite.LARGE_BYTES = 1
+SMALL_STEPS: list[tuple[Any, str, int]] = [
+    (store_keeper, "ROWS_AT_ONCE", 7),
+    (staging, "STEP_ROWS", 7),
+    (sqlite, "LARGE_BYTES", 1),
+]
+"""Few rows are a large snapshot under faults, so that its many steps meet them, too."""
 
 
 class ShortTokens:
