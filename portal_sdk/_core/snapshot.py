@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json
 
@@ -85,7 +85,7 @@ def _find_piece(
             piece: dict[str, Any] = from_json(opened + body[begin:cut] + _CLOSED)
             name, tables = next(reversed(piece.items()))
             if name == "tables":
-                return piece, next(reversed(tables)), place.end()
+                return piece, next(reversed(cast("dict[str, Any]", tables))), place.end()
         # A nested list: its end may be near, or far.
         look_at = cut + (61 << attempt if attempt > NEAR_TRIES else 0)
     return None
@@ -93,12 +93,11 @@ def _find_piece(
 
 def _border_of(rows: Any) -> re.Pattern[bytes]:
     """Return what is between two rows of a table, given some of them: they begin alike."""
-    row = rows[-1] if isinstance(rows, list) and rows else None
+    row: Any = (as_list(rows) or [None])[-1]
     if not isinstance(row, dict) or not row:
         return ANY_BORDER
-    return re.compile(
-        ANY_BORDER.pattern[:-1] + rb"\s*" + re.escape(_encode(next(iter(row)))) + b")"
-    )
+    name = next(iter(cast("dict[str, Any]", row)))
+    return re.compile(ANY_BORDER.pattern[:-1] + rb"\s*" + re.escape(_encode(name)) + b")")
 
 
 def _encode(text: str) -> bytes:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -106,7 +106,7 @@ class SqliteOutbox:
             raise StoreError(f"The outbox could not be written: {error}") from error
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _opened(self) -> Generator[sqlite3.Connection]:
         with self._database() as connection:
             if not self._is_ready:
                 connection.executescript(SCHEMA)
