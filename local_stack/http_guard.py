@@ -11,11 +11,9 @@ import asyncio
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from local_stack.joined_writes import JoinedWrites
 
 
 class GuardedHttpProtocol(HttpToolsProtocol):
@@ -42,8 +40,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a request head from now on."""
-        self._joined = JoinedWrites(transport)
-        super().connection_made(cast("asyncio.Transport", self._joined))
+        super().connection_made(transport)
         self._arm(self.head_timeout_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -87,9 +84,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Leave the connection to the WebSocket protocol."""
         self._handed_over = True
         self._disarm()
-        # Its frames leave one by one.
-        self._joined.flush()
-        self.transport = self._joined.inner
         super().handle_websocket_upgrade()
 
     def _arm(self, delay_s: float, work: Callable[[], None]) -> None:

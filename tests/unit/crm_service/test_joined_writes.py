@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from crm_service.joined_writes import JoinedWrites as OfService
-from local_stack.joined_writes import JoinedWrites as OfStack
+from crm_service.joined_writes import JoinedWrites
 
 
 class Transport(asyncio.Transport):
@@ -25,10 +24,10 @@ class Transport(asyncio.Transport):
         return False
 
 
-@pytest.fixture(params=[OfService, OfStack], ids=["service", "stack"])
-async def pair(request):
+@pytest.fixture
+async def pair():
     under = Transport()
-    return request.param(under), under.done
+    return JoinedWrites(under), under.done
 
 
 async def test_two_pieces_are_one_write(pair):
