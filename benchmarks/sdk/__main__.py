@@ -30,6 +30,7 @@ import asyncpg
 from benchmarks.sdk import store
 from benchmarks.sdk.blocks import blocks
 from benchmarks.sdk.machine import processor_s_of_family, stolen_s
+from benchmarks.sdk.metronome import is_disturbed
 from local_stack.collector import settle_collector
 from portal_sdk import PasswordAuth, Portal
 from portal_sdk._core import snapshot as portal_snapshot
@@ -38,7 +39,6 @@ from portal_sdk._runtime import http as portal_http
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "sdk.json"
 PASSWORD = "portal-demo"
-AFTERMATH_S = 0.1
 
 
 @asynccontextmanager
@@ -104,7 +104,7 @@ async def latency(env: dict[str, str], *, portals: int, per_s: float, seconds: f
         cpu = time.process_time() - cpu[0], processor_s_of_family(int(env["pid"])) - cpu[1]
     committed = report["committed"]
     waits = [(committed[t], at) for t, times in arrived.items() if t in committed for at in times]
-    even = [wait for wait in waits if not _is_disturbed(wait, slow["moments"])]
+    even = [wait for wait in waits if not is_disturbed(wait, slow["moments"])]
     devices = {n: numbers.count(n) for n in set(numbers)}
     expected = sum(devices[numbers[index % len(numbers)]] for index in range(writes))
     return {
@@ -130,11 +130,6 @@ async def _run(module: str, *arguments: str, given: Any = None) -> Any:
     )  # fmt: skip
     output, _ = await process.communicate(json.dumps(given).encode())
     return json.loads(output)
-
-
-def _is_disturbed(wait: tuple[float, float], slow_moments: list[tuple[float, float]]) -> bool:
-    """Whether the machine was slow meanwhile, or shortly before (what waited then comes first)."""
-    return any(at < wait[1] and until > wait[0] - AFTERMATH_S for at, until in slow_moments)
 
 
 async def reconnect(env: dict[str, str], missed: int) -> Any:

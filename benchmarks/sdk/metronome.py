@@ -12,12 +12,23 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 ROUNDS = 4_000
 PAUSE_S = 0.008
 SLOW = 3.0
 """Times the median from which on a piece of work counts as slow."""
+
+
+AFTERMATH_S = 0.1
+"""What waited in a slow moment comes first when it is over."""
+
+
+def is_disturbed(span: tuple[float, float], slow_moments: Sequence[tuple[float, float]]) -> bool:
+    """Tell whether the machine was slow between start and end, or shortly before."""
+    start, end = span
+    return any(at < end and until > start - AFTERMATH_S for at, until in slow_moments)
 
 
 def work() -> int:

@@ -4,18 +4,22 @@
 from the moment that was drawn, so that a request which had to wait for the one before counts with
 its wait. `flat_out`: each member sends the next request as soon as the answer is there; that gives
 the most the machine does, and a latency that follows from it (members / requests per second).
-Before either, each member has sent some requests that do not count.
+Before either, each member has sent some requests that do not count. Beside `paced`, a metronome
+notes when the machine itself is slow.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from benchmarks.sdk.metronome import is_disturbed
 from benchmarks.service.client import Connection
 from benchmarks.service.figures import quantiles_ms
 from benchmarks.service.world import World
@@ -31,6 +35,7 @@ class Seen:
     reads_s: list[float] = field(default_factory=list)
     writes_s: list[float] = field(default_factory=list)
     by_kind_s: dict[str, list[float]] = field(default_factory=dict)
+    spans: list[tuple[float, float]] = field(default_factory=list)
     late: int = 0
 
 
@@ -80,6 +85,7 @@ class Member:
         reads = request.startswith(b"GET")
         (seen.reads_s if reads else seen.writes_s).append(took_s)
         seen.by_kind_s.setdefault(kind, []).append(took_s)
+        seen.spans.append((started, started + took_s))
 
 
 async def flat_out(world: World, seconds: float) -> dict[str, Any]:
@@ -89,7 +95,8 @@ async def flat_out(world: World, seconds: float) -> dict[str, Any]:
         while time.perf_counter() < begin + seconds:
             await member.send(seen)
 
-    return await _run(world, work)
+    _, found = await _run(world, work)
+    return found
 
 
 async def paced(world: World, seconds: float, offered_per_s: float) -> dict[str, Any]:
@@ -104,8 +111,29 @@ async def paced(world: World, seconds: float, offered_per_s: float) -> dict[str,
                 await asyncio.sleep(wait_s)
             await member.send(seen, due)
 
-    found = await _run(world, work)
-    return {"offered_per_s": offered_per_s, **found}
+    watching = asyncio.create_task(_watch_machine(seconds + 1))
+    seen, found = await _run(world, work)
+    slow = await watching
+    even_s = [
+        end - start for start, end in seen.spans if not is_disturbed((start, end), slow["moments"])
+    ]
+    return {
+        "offered_per_s": offered_per_s,
+        **found,
+        "machine_slow_share": slow["share"],
+        "while_even_ms": quantiles_ms(even_s),
+        "while_even_share": round(len(even_s) / len(seen.spans), 3),
+    }
+
+
+async def _watch_machine(seconds: float) -> Any:
+    """Note in a process of its own when the machine itself is slow (see the metronome)."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.sdk.metronome", str(seconds)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    return json.loads(output)
 
 
 async def _warm_up(member: Member) -> None:
@@ -114,7 +142,7 @@ async def _warm_up(member: Member) -> None:
         await member.send(Seen())
 
 
-async def _run(world: World, work: Any) -> dict[str, Any]:
+async def _run(world: World, work: Any) -> tuple[Seen, dict[str, Any]]:
     members = [Member(world, number) for number in range(len(world.tokens))]
     await asyncio.gather(*(_warm_up(member) for member in members))
     seen = Seen()
@@ -126,7 +154,7 @@ async def _run(world: World, work: Any) -> dict[str, Any]:
     for member in members:
         member.connection.close()
     count = len(seen.reads_s) + len(seen.writes_s)
-    return {
+    return seen, {
         "requests": count,
         "requests_per_s": round(count / elapsed_s, 1),
         "read_share": round(len(seen.reads_s) / count, 3),
