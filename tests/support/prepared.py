@@ -15,7 +15,7 @@ import asyncpg
 
 from local_stack.background import BackgroundStack
 from local_stack.config import StackConfig
-from local_stack.folder import make_ephemeral
+from local_stack.folder import LOCK, make_ephemeral
 from tests.support.cluster import SEEDED, TestCluster
 from tests.support.personas import PASSWORD_HASH
 from tests.support.stack_folders import REPOSITORY
@@ -48,6 +48,8 @@ class Prepared:
                 partial = self._shared / f"{name}.partial"
                 shutil.rmtree(partial, ignore_errors=True)
                 make(partial)
+                # A copy of it would look old and left by a killed stack, and be removed.
+                (partial / LOCK).unlink(missing_ok=True)
                 partial.rename(made)
         return made
 

@@ -1,15 +1,18 @@
 """The databases that tests get."""
 
 import concurrent.futures
+import os
+import shutil
 import time
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from local_stack.folder import LOCK, make_ephemeral
 from tests.support.cluster import Database
 from tests.support.personas import PERSONAS, acting_as
-from tests.support.prepared import Prepared
+from tests.support.prepared import Prepared, ephemeral_copy
 
 
 async def test_bare_database_has_the_platform(bare_database: Database) -> None:
@@ -50,6 +53,20 @@ async def test_every_persona_can_act(bare_database: Database) -> None:
         assert await connection.fetchval("select current_user") == "postgres"
     finally:
         await connection.close()
+
+
+def test_a_copy_is_not_taken_for_the_folder_of_a_killed_stack(tmp_path: Path) -> None:
+    """A lock that nobody holds, made a while ago, would say so before the copy's stack runs."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        (folder / LOCK).touch()
+        os.utime(folder / LOCK, (0, 0))
+
+    copy = ephemeral_copy(Prepared(tmp_path).once("thing", make))
+    shutil.rmtree(make_ephemeral())
+    assert copy.exists()
+    shutil.rmtree(copy)
 
 
 def test_a_folder_is_made_once_however_many_ask(tmp_path: Path) -> None:
