@@ -79,6 +79,7 @@ def rings(portal: Portal | None) -> bool:
 SOCKET = (Fault("F1", network.reset), Fault("F1", network.close_with_a_code))
 RINGS = (Fault("F10", network.drop_rings), Fault("F10", network.reorder_rings))
 UNTOLD = (Fault("F13", server.change_untold), Fault("F13", server.copy_in_untold))
+CAMPAIGNS = 4
 SILENCE = (Fault("F10", fall_silent),)
 LIVES = (Fault("F4", client.restart_portal), Fault("F4", client.crash_portal))
 
@@ -137,7 +138,7 @@ async def seen_by_campaign(
             customer, other, proxy, folder, seed=3, doorbells=doorbells, faults=faults,
             writer_count=3,
         )  # fmt: skip
-        fault_count = 2 if faults[0].act in {stay_away, fall_silent} else FAULTS
+        fault_count = {stay_away: 2, fall_silent: 8}.get(faults[0].act, FAULTS)
         return await campaign.run(fault_count=fault_count, write_count=WRITES)
 
 
@@ -146,14 +147,20 @@ async def seen_by_campaign(
 async def test_a_defect_of_the_portal_is_noticed(
     customer: Any, new_customer: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each is counted where it belongs."""
+    """Each is counted where it belongs; what needs a rare moment, in one of a few campaigns."""
     mutants, doorbells, faults, counter = DEFECTS[name]
     monkeypatch.setattr(campaign_module, "STUCK_AFTER_S", 5.0)
     monkeypatch.setattr(session.PortalCore, "state", session.PortalCore.state)
     for mutant in mutants:
         plant(mutant, monkeypatch)
-    counters = await seen_by_campaign(customer, await new_customer(), tmp_path, doorbells, faults)
-    assert counters.wrong().get(counter, 0) > 0, counters
+    for attempt in range(CAMPAIGNS):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        other = await new_customer()
+        counters = await seen_by_campaign(customer, other, folder, doorbells, faults)
+        if counters.wrong().get(counter, 0) > 0:
+            return
+    pytest.fail(f"not noticed: {counters}")
 
 
 @pytest.fixture
