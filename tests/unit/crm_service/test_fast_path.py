@@ -116,7 +116,10 @@ def operations(document):
     for path, methods in document["paths"].items():
         for method, operation in methods.items() if path not in SLOW_ROUTES else ():
             body = operation.get("requestBody", {}).get("content", {}).get("application/json")
-            name = body["schema"].get("$ref", "").rpartition("/")[2] if body else None
+            # A body that may be left out is described as it or null.
+            schema = body["schema"] if body else {}
+            refs = [each["$ref"] for each in (schema, *schema.get("anyOf", ())) if "$ref" in each]
+            name = refs[0].rpartition("/")[2] if refs else None
             example = schemas[name].get("example", {}) if name else None
             yield method.upper(), path, example
 
