@@ -36,6 +36,7 @@ REGISTRY: dict[str, CodeEntry] = {
     "PGRST116": CodeEntry(406, "Cannot coerce the result to a single JSON object"),
     "PGRST117": CodeEntry(405, "Unsupported HTTP method"),
     "PGRST118": CodeEntry(400, "A related order is not possible"),
+    "PGRST119": CodeEntry(400, "A spread operation is not possible"),
     "PGRST120": CodeEntry(400, "Bad operator on the embedded resource"),
     "PGRST121": CodeEntry(500, "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error"),
     "PGRST122": CodeEntry(400, "Invalid preferences given with handling=strict"),

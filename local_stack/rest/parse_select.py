@@ -1,6 +1,6 @@
 """Grammar of ``select``, ``columns`` and ``on_conflict``."""
 
-from local_stack.rest.errors import RequestError, not_implemented
+from local_stack.rest.errors import RequestError
 from local_stack.rest.remembered import remembered
 from local_stack.rest.scanner import ParseError, Scanner
 from local_stack.rest.syntax import Field, SelectEmbed, SelectField, SelectItem
@@ -14,7 +14,7 @@ def parse_select(text: str) -> tuple[SelectItem, ...]:
     """Parse a ``select`` parameter into its tree.
 
     Raises:
-        RequestError: PGRST100 for bad grammar, PGRST123 for aggregates, PGRST127 for spreads.
+        RequestError: PGRST100 for bad grammar, PGRST123 for aggregates.
     """
     scanner = Scanner(text)
     try:
@@ -67,17 +67,17 @@ def _items(scanner: Scanner, depth: int) -> tuple[SelectItem, ...]:
 
 
 def _item(scanner: Scanner, depth: int) -> SelectItem:
-    if scanner.starts(".."):
-        raise not_implemented("Spreading an embedded resource (...)")
+    if scanner.accept("..."):
+        # Without an alias: there is no object that could have one.
+        return _embed(scanner, scanner.field_name(), None, depth, spread=True)
     if scanner.accept("*"):
         return SelectField(Field("*"))
     start = scanner.position
     alias = _alias(scanner)
     name_start = scanner.position
     name = scanner.field_name()
-    embed = _embed(scanner, name, alias, depth)
-    if embed is not None:
-        return embed
+    if _begins_embed(scanner, name):
+        return _embed(scanner, name, alias, depth)
     scanner.position = name_start
     return _field(scanner, alias, start)
 
@@ -96,7 +96,14 @@ def _alias(scanner: Scanner) -> str | None:
     return None
 
 
-def _embed(scanner: Scanner, name: str, alias: str | None, depth: int) -> SelectEmbed | None:
+def _begins_embed(scanner: Scanner, name: str) -> bool:
+    """Tell an embedded relation from a column, which neither of the two may follow."""
+    return scanner.peek() in ("!", "(") and name != "count"
+
+
+def _embed(
+    scanner: Scanner, name: str, alias: str | None, depth: int, *, spread: bool = False
+) -> SelectEmbed:
     hint: str | None = None
     inner = False
     for _ in range(2):
@@ -107,13 +114,11 @@ def _embed(scanner: Scanner, name: str, alias: str | None, depth: int) -> Select
             inner = inner or word == "inner"
         else:
             hint = hint or word
-    if not scanner.starts("(") or name == "count":
-        return None
     scanner.expect("(")
     items = _items(scanner, depth + 1)
     if not scanner.accept(")"):
         raise scanner.failure('")"')
-    return SelectEmbed(name, alias, hint, inner, items)
+    return SelectEmbed(name, alias, hint, inner, items, spread)
 
 
 def _field(scanner: Scanner, alias: str | None, start: int) -> SelectField:

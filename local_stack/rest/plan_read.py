@@ -1,6 +1,6 @@
 """Plans the tree of selects: columns, embedded relations, filters, order, windows. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from local_stack.rest.errors import RequestError, SchemaError
 from local_stack.rest.plan_embed import find_relationship
@@ -19,6 +19,7 @@ from local_stack.rest.schema_cache import (
     JSON,
     JSONB,
     TEXT,
+    Column,
     SchemaCache,
     TypeName,
     quote_identifier,
@@ -61,7 +62,7 @@ class ReadPlanner:
 
         Raises:
             SchemaError: A name is not in the schema cache.
-            RequestError: PGRST127 for what is not built.
+            RequestError: PGRST119 for a to-many spread, PGRST127 for what is not built.
         """
         self._limit(root)
         for item in items:
@@ -112,6 +113,8 @@ class ReadPlanner:
         if origin is None:
             origin = (self._schema, parent.label)
         found = find_relationship(self._cache, self._schema, origin[1], item.name, item.hint)
+        if item.spread and not found.is_to_one:
+            raise _no_spread(origin[1], item.name)
         table = self._cache.tables[self._schema, found.foreign]
         self._embed_count += 1
         number = self._embed_count
@@ -134,6 +137,7 @@ class ReadPlanner:
             node=node,
             to_one=found.is_to_one,
             inner=item.inner,
+            spread=item.spread,
             near_columns=tuple(own for own, _ in found.columns),
         )
 
@@ -238,6 +242,15 @@ def _json_alias(field: Field) -> str | None:
     return keys[-1] if keys else field.name
 
 
+def _no_spread(origin: str, name: str) -> RequestError:
+    return RequestError(
+        "PGRST119",
+        f"A spread operation on '{name}' is not possible",
+        details=f"'{origin}' and '{name}' do not form a many-to-one or one-to-one relationship",
+        hint="PostgREST 13 and later spread it into arrays; the local stack does not.",
+    )
+
+
 def _order(node: ReadNode, term: OrderTerm) -> PlannedOrder:
     if term.relation is None:
         return PlannedOrder(plan_field(node, term.field), None, term.direction, term.nulls)
@@ -255,4 +268,22 @@ def _order(node: ReadNode, term: OrderTerm) -> PlannedOrder:
             details=f"'{node.label}' and '{term.relation}' do not form a many-to-one or "
             "one-to-one relationship",
         )
-    return PlannedOrder(plan_field(embed.node, term.field), embed, term.direction, term.nulls)
+    field = _shown_field(embed.node, term.field) or plan_field(embed.node, term.field)
+    return PlannedOrder(field, embed, term.direction, term.nulls)
+
+
+def _shown_field(node: ReadNode, field: Field) -> PlannedField | None:
+    """Find what a relation puts out under an alias: rows are ordered by its output."""
+    for shown in _shown(node):
+        if shown.field is not None and shown.alias == field.name:
+            kind = TEXT if shown.cast_sql is not None else _result_type(shown.field)
+            name = quote_identifier(field.name)
+            return PlannedField(Column(field.name, name, kind, kind.name), field.path)
+    return None
+
+
+def _shown(node: ReadNode) -> Iterator[PlannedColumn]:
+    yield from node.select
+    for embed in node.embeds:
+        if embed.spread:
+            yield from _shown(embed.node)

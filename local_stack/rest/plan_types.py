@@ -124,6 +124,7 @@ class Embed:
         name: Relation name in the request.
         alias: Output name in the request, if given.
         sql: Quoted internal alias of the join.
+        spread: What it puts out stands in the row itself; only where it is to-one.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Embed:
     node: ReadNode
     to_one: bool
     inner: bool
+    spread: bool
     near_columns: tuple[str, ...]
 
     @property

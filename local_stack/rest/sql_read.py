@@ -57,7 +57,7 @@ def render_select(node: ReadNode, values: Values) -> str:
     joins = []
     for embed in node.embeds:
         if not embed.node.is_empty:
-            outputs.append(_embed_output(embed))
+            outputs += _embed_outputs(embed)
         joins.append(_join(embed, values))
     source = node.relation if node.alias is None else f"{node.relation} as {node.alias}"
     return (
@@ -116,11 +116,29 @@ def _output(ref: str, column: PlannedColumn, values: Values) -> str:
     return sql
 
 
-def _embed_output(embed: Embed) -> str:
+def _embed_outputs(embed: Embed) -> list[str]:
+    if embed.spread:
+        return [f"{embed.sql}.{name}" for name in _output_names(embed.node)]
     name = quote_identifier(embed.output)
     if embed.to_one:
-        return f"row_to_json({embed.sql}.*)::jsonb as {name}"
-    return f"coalesce({embed.sql}.{embed.sql}, '[]') as {name}"
+        return [f"row_to_json({embed.sql}.*)::jsonb as {name}"]
+    return [f"coalesce({embed.sql}.{embed.sql}, '[]') as {name}"]
+
+
+def _output_names(node: ReadNode) -> list[str]:
+    """List what a spread node puts out, quoted, in the order of its own select.
+
+    One by one, as PostgREST does it: two with the same name are refused as ambiguous.
+    """
+    names = [
+        "*" if each.field is None else quote_identifier(each.alias or each.field.column.name)
+        for each in node.select
+    ]
+    for embed in node.embeds:
+        if not embed.node.is_empty:
+            inner = _output_names(embed.node) if embed.spread else [quote_identifier(embed.output)]
+            names += inner
+    return names
 
 
 def _join(embed: Embed, values: Values) -> str:

@@ -38,13 +38,18 @@ class SelectField:
 
 @dataclass(frozen=True, slots=True)
 class SelectEmbed:
-    """One embedded relation of ``select`` with its own list."""
+    """One embedded relation of ``select`` with its own list.
+
+    Attributes:
+        spread: Its columns stand in the row itself, without an object around them.
+    """
 
     name: str
     alias: str | None
     hint: str | None
     inner: bool
     items: tuple["SelectItem", ...]
+    spread: bool = False
 
 
 SelectItem = SelectField | SelectEmbed

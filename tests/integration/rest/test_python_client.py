@@ -23,6 +23,8 @@ async def test_select_filters_and_modifiers(postgrest):
     assert [row["id"] for row in ranged.data] == [2, 3]
     any_of = await postgrest.table("projects").select("id").like_any_of("name", "A*,B*").execute()
     assert len(any_of.data) == 2
+    spread = await postgrest.table("projects").select("id, ...clients(client:name)").execute()
+    assert spread.data[2] == {"id": 3, "client": "Bolt"}
     head = await postgrest.table("projects").select("*", count="exact", head=True).execute()
     assert head.count == 3
 

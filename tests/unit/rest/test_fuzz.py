@@ -41,7 +41,8 @@ _OPERATORS = [
     "like(all)",
 ]
 _COLUMNS = ["id", "title", "client_id", "title->>k", "title->0", "clients.name", "nope"]
-_ALPHABET = st.sampled_from([*"abid*.,()!:-><'\"\\{}[]&=+%0 \n\x00ü;$_~@", "eq.", "not.", "or=("])
+_WORDS = ["eq.", "not.", "or=(", "...", "clients(", "...clients("]
+_ALPHABET = st.sampled_from([*"abid*.,()!:-><'\"\\{}[]&=+%0 \n\x00ü;$_~@", *_WORDS])
 _NOISE = st.lists(_ALPHABET, max_size=40).map("".join)
 
 

@@ -1,6 +1,8 @@
 """The grammar of query strings, parameter by parameter."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local_stack.rest.errors import RestError
 from local_stack.rest.parse_filter import parse_filter, parse_logic
@@ -16,6 +18,7 @@ from local_stack.rest.syntax import (
     OrderTerm,
     SelectEmbed,
     SelectField,
+    SelectItem,
     Window,
 )
 
@@ -71,6 +74,61 @@ def test_select_reads_an_embedded_relation(text, name, alias, hint, inner):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "hint", "inner"),
+    [
+        ("...jobs(id)", None, False),
+        ("...jobs!fk(id)", "fk", False),
+        ("...jobs!inner(id)", None, True),
+        ("...jobs!fk!inner( id )", "fk", True),
+    ],
+)
+def test_select_reads_a_spread(text, hint, inner):
+    found = parse_select(f"*,{text}")[1]
+    assert found == SelectEmbed("jobs", None, hint, inner, (SelectField(Field("id")),), spread=True)
+
+
+_NAMES = st.sampled_from(["a", "b-c", "first name", "Größe", 'x,"y', "...", "count", "inner"])
+_FIELDS = st.builds(
+    SelectField,
+    st.builds(Field, _NAMES, st.just(()) | st.builds(lambda n: (key(n),), _NAMES)),
+    st.none() | _NAMES,
+    st.none() | st.sampled_from(["text", "int4"]),
+)
+
+
+def _embeds(items: st.SearchStrategy[SelectItem]) -> st.SearchStrategy[SelectItem]:
+    names = _NAMES.filter(lambda name: name != "count")
+    hints = st.none() | _NAMES.filter(lambda name: name != "inner")
+    inside = st.lists(items, max_size=3).map(tuple)
+    return st.one_of(
+        st.builds(SelectEmbed, names, st.none() | _NAMES, hints, st.booleans(), inside),
+        st.builds(
+            SelectEmbed, names, st.none(), hints, st.booleans(), inside, spread=st.just(True)
+        ),
+    )
+
+
+def _printed(item: SelectItem) -> str:
+    def quoted(name: str) -> str:
+        return '"' + name.replace('"', '\\"') + '"'
+
+    alias = f"{quoted(item.alias)}:" if item.alias is not None else ""
+    if isinstance(item, SelectField):
+        path = "".join(f"->{quoted(step.operand)}" for step in item.field.path)
+        cast = f"::{item.cast}" if item.cast else ""
+        return f"{alias}{quoted(item.field.name)}{path}{cast}"
+    hint = f"!{quoted(item.hint)}" if item.hint is not None else ""
+    inner = "!inner" if item.inner else ""
+    inside = ",".join(_printed(each) for each in item.items)
+    return f"{'...' if item.spread else alias}{quoted(item.name)}{hint}{inner}({inside})"
+
+
+@given(st.lists(st.recursive(_FIELDS, _embeds, max_leaves=8), min_size=1, max_size=4))
+def test_select_reads_back_whatever_tree_is_printed(items):
+    assert parse_select(", ".join(map(_printed, items))) == tuple(items)
+
+
 def test_select_nests_and_may_be_empty_inside():
     (outer,) = parse_select("a(*,b(c),d())")
     assert isinstance(outer, SelectEmbed)
@@ -94,7 +152,12 @@ def test_select_nests_and_may_be_empty_inside():
         ("count()", "PGRST123"),
         ("id.sum()", "PGRST123"),
         ("n:id.max()", "PGRST123"),
-        ("...jobs(id)", "PGRST127"),
+        ("...jobs", "PGRST100"),
+        ("...(id)", "PGRST100"),
+        ("..jobs(id)", "PGRST100"),
+        ("...j:jobs(id)", "PGRST100"),
+        ("j:...jobs(id)", "PGRST100"),
+        ("...jobs(count())", "PGRST123"),
         ("a(" * 30 + "b" + ")" * 30, "PGRST100"),
     ],
 )

@@ -94,6 +94,22 @@ def test_an_empty_embed_filters_but_is_not_shown():
     assert 'as "clients"' not in sql
 
 
+@pytest.mark.parametrize(
+    ("select", "columns"),
+    [
+        ("*,...clients(name)", '"public"."jobs".*, "pgrst_e1"."name"'),
+        ("...clients(n:name,data->k),id", '"public"."jobs"."id", "pgrst_e1"."n", "pgrst_e1"."k"'),
+        ("...clients(*)", '"pgrst_e1".*'),
+        ("id,...clients()", '"public"."jobs"."id"'),
+        ("...clients(profile())", ""),
+        ("...clients(name::text,...profile(bio))", '"pgrst_e1"."name", "pgrst_e1"."bio"'),
+        ("...clients(p:profile(bio))", '"pgrst_e1"."p"'),
+    ],
+)
+def test_a_spread_puts_its_columns_into_the_row(select, columns):
+    assert f'from (select {columns} from "public"."jobs"' in render("/jobs", f"select={select}").sql
+
+
 def test_null_filters_on_embeds_become_anti_joins():
     assert (
         '"pgrst_e1" is not distinct from null'
@@ -140,6 +156,13 @@ def test_null_filters_on_embeds_become_anti_joins():
             400,
             "PGRST118",
             "A related order on 'notes' is not possible",
+        ),
+        (
+            "/jobs",
+            "select=*,...notes(id)",
+            400,
+            "PGRST119",
+            "A spread operation on 'notes' is not possible",
         ),
         ("/jobs", "select=*,tags(label)", 400, "PGRST127", "Feature not implemented"),
         (
