@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from portal_sdk._core.difference import RowChange
 from portal_sdk._core.effects import PublishChanges
 from portal_sdk._core.overlay import Overlay, Shift
-from portal_sdk._core.replica import RowChange
 from portal_sdk._runtime.delivery import Subscribers
 from portal_sdk._runtime.outbox import OutboxRunner
 from portal_sdk.metrics import MetricsRecorder

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from portal_sdk._core.replica import RowChange
+from portal_sdk._core.difference import RowChange
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk.errors import ConfigurationError
 from portal_sdk.models import (

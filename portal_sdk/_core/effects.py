@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from portal_sdk._core.replica import Commit, RowChange
+from portal_sdk._core.difference import RowChange
+from portal_sdk._core.replica import Commit
 from portal_sdk.errors import PortalError
 from portal_sdk.types import ChangeSource, DoorbellKind
 
@@ -112,9 +114,9 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class PublishChanges:
-    """Tell the subscribers, in this order."""
+    """Tell the subscribers, in this order; many changes need not be told in one go."""
 
-    changes: tuple[RowChange, ...] = field(repr=False)
+    changes: Iterable[RowChange] = field(repr=False)
     source: ChangeSource
 
 

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from portal_sdk._core.difference import Comparison
 from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import FeedChange, Forms, Head, PullPage, Snapshot, Tables
 from portal_sdk.errors import PortalError
@@ -257,10 +258,14 @@ class HeadWanted:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotAnswered:
-    """portal_snapshot answered request number ``request``."""
+    """portal_snapshot answered request number ``request``.
+
+    ``comparison`` says what it changes, found since the request was made; None: not yet looked for.
+    """
 
     request: int
     snapshot: Snapshot
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from portal_sdk._core.replica import RowChange
+from portal_sdk._core.difference import RowChange
 from portal_sdk._core.write import Entry, WriteState, column_value, patch_row
 from portal_sdk.types import ChangeKind, Row
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
+from portal_sdk._core.difference import Comparison, Differences, RowChange, all_deleted
 from portal_sdk._core.digest import (
     EMPTY_DIGEST,
     TableDigest,
@@ -15,22 +16,6 @@ from portal_sdk._core.digest import (
 )
 from portal_sdk._core.feed import Columns, Digest, FeedChange, Forms, Tables
 from portal_sdk.types import ChangeKind, Row
-
-
-@dataclass(frozen=True, slots=True)
-class RowChange:
-    """A real difference between two moments of the copy.
-
-    ``row`` is the row after the change, for a delete the row as last seen.
-    """
-
-    table: str
-    kind: ChangeKind
-    row_id: str
-    row: Row
-    previous: Row | None
-    n: int
-    committed_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,42 +90,25 @@ class Replica:
             return None
         return self._upsert(change.table, change.row_id, change.row, change.n, change.committed_at)
 
-    def replace(
-        self, epoch: str, n: int, tables: Tables, known: Mapping[str, TableSummary] | None = None
-    ) -> list[RowChange]:
-        """Make the copy equal to ``tables``; return the real differences, deletes first.
+    def take(self, epoch: str, n: int, comparison: Comparison) -> None:
+        """Show the rows of a snapshot that was compared with these, in one moment.
 
-        Rows that are the same objects as here cost next to nothing.
+        Whoever still reads the rows of before, in whatever thread, sees all of them.
         """
-        changes: list[RowChange] = []
-        self.shapes.clear()
-        for table, rows in list(self.tables.items()):
-            wanted = tables.get(table, {})
-            if rows.keys() <= wanted.keys():
-                continue  # nothing left; said without a loop
-            gone = [row_id for row_id in rows if row_id not in wanted]
-            removals = (self._remove(table, row_id, n, None) for row_id in gone)
-            changes.extend(removal for removal in removals if removal)
-        for table, wanted in tables.items():
-            rows = self.tables.setdefault(table, {})
-            summary = (known or {}).get(table)
-            if summary is None:
-                other = [*wanted]
-            else:
-                other = [row_id for row_id, row in wanted.items() if rows.get(row_id) is not row]
-            upserts = (self._upsert(table, row_id, wanted[row_id], n, None) for row_id in other)
-            changes.extend(upsert for upsert in upserts if upsert)
-            if summary is not None:
-                self.digests[table], self.shapes[table] = summary.digest, summary.shapes
+        self.tables = comparison.tables
+        summaries = comparison.summaries
+        self.digests = {table: summary.digest for table, summary in summaries.items()}
+        self.shapes = {table: summary.shapes for table, summary in summaries.items()}
         self.epoch, self.n = epoch, n
         self.load_count += 1
-        return changes
 
-    def purge(self) -> list[RowChange]:
-        """Forget every row and the cursor; return the deletes."""
-        changes = self.replace("", 0, {})
+    def purge(self) -> Differences:
+        """Forget every row and the cursor, in one moment; return the deletes."""
+        deletes = all_deleted(self.tables)
+        self.tables, self.digests, self.shapes = {}, {}, {}
         self.epoch, self.n, self.forms = None, 0, {}
-        return changes
+        self.load_count += 1
+        return deletes
 
     def matches(self, digest: Digest) -> bool:
         """Return whether every table the database counted is the same here."""

@@ -14,12 +14,13 @@ from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
 from portal_sdk._core.backoff import Backoff
 from portal_sdk._core.checkpoint import Checkpoint
+from portal_sdk._core.difference import Differences, RowChange, compare_at_once
 from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import FeedChange, Forms, Tables
 from portal_sdk._core.lag import Lag
 from portal_sdk._core.promise import RingPromise
 from portal_sdk._core.questions import Questions
-from portal_sdk._core.replica import Commit, Replica, RowChange
+from portal_sdk._core.replica import Commit, Replica
 from portal_sdk._core.sync_table import SYNC_TABLE, FeedState, SyncEvent
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import PortalError, ProtocolError
@@ -129,6 +130,11 @@ class SyncMachine:
         return self._take_effects()
 
     @property
+    def is_primed(self) -> bool:
+        """SYNC-8: there was a starting point, so what a snapshot changes is news."""
+        return self._is_primed
+
+    @property
     def head_request(self) -> int:
         """Number of the head request under way, or 0."""
         return self._asked.head
@@ -229,20 +235,15 @@ class SyncMachine:
 
     def _take_snapshot(self, event: ev.SnapshotAnswered, now: float) -> None:
         snapshot = event.snapshot
-        changes: list[RowChange] = []
-        if self._is_primed:
-            changes = self.replica.replace(
-                snapshot.epoch, snapshot.n, snapshot.tables, snapshot.known
-            )
-        else:  # SYNC-8: the starting point
-            # The commit keeps the rows as they came; the replica's will change.
-            rows = {table: dict(found) for table, found in snapshot.tables.items()}
-            self.replica.load(snapshot.epoch, snapshot.n, rows, snapshot.known)
+        comparison = event.comparison or compare_at_once(
+            self.replica.tables, snapshot, is_reported=self._is_primed
+        )
+        self.replica.take(snapshot.epoch, snapshot.n, comparison)
         self.replica.forms = snapshot.forms
         self._checkpoint.judge_snapshot(snapshot, self.replica)
         commit = self.replica.commit_of_snapshot(self.scope, snapshot.tables, snapshot.now)
         self._effects.append(do.CommitRows(commit))
-        self._publish(changes, "resync")
+        self._publish(comparison.changes, "resync")
         self._is_primed = True
         if self._note_complete(snapshot.now, now) or self._read_again:
             self._send_pull("catch_up", now)
@@ -375,10 +376,10 @@ class SyncMachine:
             self._lag.end()
         return False
 
-    def _publish(self, changes: list[RowChange], source: ChangeSource) -> None:
+    def _publish(self, changes: list[RowChange] | Differences, source: ChangeSource) -> None:
         # SYNC-9: always after the commit effect of the same rows.
         if changes:
-            self._effects.append(do.PublishChanges(tuple(changes), source))
+            self._effects.append(do.PublishChanges(changes, source))
 
     def snapshot_commit(self) -> Commit | None:
         """Return everything as one commit, for a store that has to be rewritten."""

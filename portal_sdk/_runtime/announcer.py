@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
+from portal_sdk._core.difference import RowChange
 from portal_sdk._core.effects import PublishChanges
 
 CHANGES_AT_ONCE = 500
@@ -19,7 +21,7 @@ class Announcer:
 
     def __init__(self, tell: Callable[[PublishChanges], None]) -> None:
         self._tell = tell
-        self._untold: list[PublishChanges] = []  # a deque takes 700 bytes
+        self._untold: list[tuple[PublishChanges, Iterator[RowChange]]] = []  # a deque: 700 bytes
 
     @property
     def has_more(self) -> bool:
@@ -28,13 +30,21 @@ class Announcer:
 
     def publish(self, effect: PublishChanges) -> None:
         """Tell of a few changes now, of many over the next turns of the loop."""
-        changes = effect.changes
-        for begin in range(0, len(changes), CHANGES_AT_ONCE):
-            some = changes[begin : begin + CHANGES_AT_ONCE]
-            self._untold.append(PublishChanges(some, effect.source))
-        if len(self._untold) == 1:
-            self.tell_some()
+        changes = iter(effect.changes)
+        some = _take_some(changes, effect)
+        following = _take_some(changes, effect)
+        if not self._untold and not following.changes:
+            self._tell(some)
+            return
+        self._untold.append((some, chain(following.changes, changes)))
 
     def tell_some(self) -> None:
         """Tell of the next few changes."""
-        self._tell(self._untold.pop(0))
+        some, rest = self._untold[0]
+        following = _take_some(rest, some)
+        self._untold[:1] = [(following, rest)] if following.changes else []
+        self._tell(some)
+
+
+def _take_some(changes: Iterator[RowChange], effect: PublishChanges) -> PublishChanges:
+    return PublishChanges(tuple(islice(changes, CHANGES_AT_ONCE)), effect.source)

@@ -13,31 +13,23 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
-from portal_sdk._core.feed import Snapshot
 from portal_sdk._core.session import PortalCore
 from portal_sdk._runtime.announcer import Announcer
-from portal_sdk._runtime.http import HttpAnswer, HttpApi
+from portal_sdk._runtime.feed_reader import FeedReader, surprise
+from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.rest import DatabaseApi
 from portal_sdk._runtime.store_keeper import StoreKeeper
 from portal_sdk._runtime.tokens import TokenSource
 from portal_sdk._runtime.transport import DoorbellLink, Transport
 from portal_sdk._store import Store
 from portal_sdk.config import PortalConfig
-from portal_sdk.errors import (
-    AuthError,
-    NoCustomerError,
-    PortalError,
-    ProtocolError,
-    RequestTimeoutError,
-    StoreError,
-)
+from portal_sdk.errors import AuthError, PortalError, RequestTimeoutError, StoreError
 
 logger = logging.getLogger("portal_sdk")
-ResultT = TypeVar("ResultT")
 CLOCK_JUMP_S = 5.0
 CLOCK_LOOK_S = 3.0
 """After a sleep of the machine this much of being awake passes at most before it is noticed."""
@@ -63,13 +55,16 @@ class Driver:
         self._core = core
         self._config = config
         self._http = http
-        self._database = DatabaseApi(http)
         self._tokens = tokens
         self._transport = transport
         self._rows = StoreKeeper(
             store, project, tokens, post=self.post, start=self._start,
             everything=lambda: core.sync.snapshot_commit(),  # noqa: PLW0108 - sync is replaced
             progressed=observer.progressed,
+        )  # fmt: skip
+        self._reader = FeedReader(
+            core, DatabaseApi(http), self._rows, config.request_timeout_s,
+            post=self.post, start=self._start,
         )  # fmt: skip
         self._observer = observer
         self._inbox: deque[ev.Event] = deque()
@@ -91,13 +86,13 @@ class Driver:
             do.RecallRows: self._rows.recall,
             do.CommitRows: self._rows.commit,
             do.PurgeStore: self._rows.purge,
-            do.ResolveScope: self._resolve_scope,
+            do.ResolveScope: self._reader.resolve_scope,
             do.OpenDoorbell: self._open_doorbell,
             do.CloseDoorbell: self._close_doorbell,
             do.SendHeartbeat: self._send_heartbeat,
-            do.RequestSnapshot: self._request_snapshot,
-            do.RequestPull: self._request_pull,
-            do.RequestHead: self._request_head,
+            do.RequestSnapshot: self._reader.request_snapshot,
+            do.RequestPull: self._reader.request_pull,
+            do.RequestHead: self._reader.request_head,
             do.PublishChanges: self._announcer.publish,
         }
 
@@ -269,7 +264,7 @@ class Driver:
         except TimeoutError:
             self.post(ev.TokenFailed(RequestTimeoutError("No access token in time")))
         except Exception as error:  # noqa: BLE001 - a bug must reach the status, not vanish
-            self.post(ev.TokenFailed(_surprise("getting a token", error)))
+            self.post(ev.TokenFailed(surprise("getting a token", error)))
         else:
             self.post(ev.TokenAcquired(issued.token, issued.user_id, issued.life_s))
 
@@ -302,104 +297,10 @@ class Driver:
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it is, this socket is not to be trusted
-            lost = _surprise("using the realtime socket", error)
+            lost = surprise("using the realtime socket", error)
             self.post(ev.DoorbellLost(generation, ev.LossKind.NETWORK, lost))
-
-    # Database.
-
-    def _resolve_scope(self, effect: do.ResolveScope) -> None:
-        self._start(self._run_resolve(effect), "resolve")
-
-    async def _run_resolve(self, effect: do.ResolveScope) -> None:
-        token = self._core.token or ""
-        try:
-            async with asyncio.timeout(self._config.request_timeout_s):
-                scope = await self._database.find_scope(effect.user_id, token=token)
-        except NoCustomerError as error:
-            self.post(ev.ScopeMissing(effect.request, error))
-        except PortalError as error:
-            self.post(ev.ScopeFailed(effect.request, error))
-        except TimeoutError:
-            self.post(ev.ScopeFailed(effect.request, _too_late("the customers table")))
-        except Exception as error:  # noqa: BLE001 - a bug must reach the status, not vanish
-            self.post(ev.ScopeFailed(effect.request, _surprise("finding the customer", error)))
-        else:
-            self.post(ev.ScopeResolved(effect.request, scope))
-
-    def _request_snapshot(self, effect: do.RequestSnapshot) -> None:
-        self._start(self._run_snapshot(effect), "snapshot")
-
-    async def _run_snapshot(self, effect: do.RequestSnapshot) -> None:
-        """Read everything, and have it written, before the core takes it over in one moment."""
-        request = effect.request
-
-        async def ask() -> HttpAnswer:
-            return await self._database.snapshot(effect.scope, token=self._core.token or "")
-
-        async def read(answer: HttpAnswer) -> Snapshot:
-            shown = self._core.replica.tables
-            snapshot = await self._database.read_snapshot(answer, shown)
-            await self._rows.prepare(snapshot.tables, is_wanted)
-            return snapshot
-
-        def is_wanted() -> bool:
-            return self._core.sync.is_awaiting(request)
-
-        answer = await self._attempt(request, ask, self._config.request_timeout_s)
-        if answer is not None:
-            snapshot = await self._attempt(request, lambda: read(answer), None)
-            if snapshot is not None:
-                self.post(ev.SnapshotAnswered(request, snapshot))
-
-    def _request_pull(self, effect: do.RequestPull) -> None:
-        async def read() -> ev.Event:
-            page = await self._database.pull(
-                effect.scope, epoch=effect.epoch, after_n=effect.after_n, limit=effect.limit,
-                token=self._core.token or "",
-            )  # fmt: skip
-            return ev.PullAnswered(effect.request, page)
-
-        self._start(self._run_request(effect.request, read), "pull")
-
-    def _request_head(self, effect: do.RequestHead) -> None:
-        async def read() -> ev.Event:
-            head = await self._database.head(effect.scope, token=self._core.token or "")
-            return ev.HeadAnswered(effect.request, head)
-
-        self._start(self._run_request(effect.request, read), "head")
-
-    async def _run_request(
-        self, request: int, work: Callable[[], Coroutine[Any, Any, ev.Event]]
-    ) -> None:
-        answer = await self._attempt(request, work, self._config.request_timeout_s)
-        if answer is not None:
-            self.post(answer)
-
-    async def _attempt(
-        self, request: int, work: Callable[[], Coroutine[Any, Any, ResultT]], limit_s: float | None
-    ) -> ResultT | None:
-        """Return the result, or None when the request was reported as failed."""
-        try:
-            async with asyncio.timeout(limit_s):
-                return await work()
-        except PortalError as error:
-            self.post(ev.RequestFailed(request, error))
-        except TimeoutError:
-            self.post(ev.RequestFailed(request, _too_late("the database")))
-        except Exception as error:  # noqa: BLE001 - a bug must reach the status, not vanish
-            self.post(ev.RequestFailed(request, _surprise("reading the feed", error)))
-        return None
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
-
-
-def _too_late(who: str) -> RequestTimeoutError:
-    return RequestTimeoutError(f"No answer from {who} in time")
-
-
-def _surprise(doing: str, error: Exception) -> ProtocolError:
-    logger.debug("Unexpected error while %s", doing, exc_info=error)
-    return ProtocolError(f"Unexpected {type(error).__name__} while {doing}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from portal_sdk._core import outbox_effects as do
+from portal_sdk._core.difference import RowChange
 from portal_sdk._core.outbox import OutboxMachine
 from portal_sdk._core.outbox_effects import OutboxEffect
 from portal_sdk._core.outbox_table import (
@@ -19,7 +20,6 @@ from portal_sdk._core.outbox_table import (
     WriteFailed,
 )
 from portal_sdk._core.overlay import Overlay, Shift
-from portal_sdk._core.replica import RowChange
 from portal_sdk._core.write import Entry, Write, to_stored
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.merging import Resolver, resolve

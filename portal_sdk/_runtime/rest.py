@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +17,7 @@ from portal_sdk._core.feed import (
 from portal_sdk._core.json_value import as_list
 from portal_sdk._core.snapshot import read_snapshot
 from portal_sdk._runtime.http import HttpAnswer, HttpApi
+from portal_sdk._runtime.pieces import run_in_pieces
 from portal_sdk.errors import NoCustomerError, NotFoundError, ProtocolError
 
 
@@ -34,21 +34,18 @@ class DatabaseApi:
                 "POST", _path("portal_snapshot"), json={"scope": scope}, token=token
             )
 
-    async def read_snapshot(self, answer: HttpAnswer, shown: Tables) -> Snapshot:
+    async def read_snapshot(
+        self, answer: HttpAnswer, shown: Tables, is_wanted: Callable[[], bool]
+    ) -> Snapshot | None:
         """Decode the answer to ``snapshot``; the event loop is held up for a moment at a time.
 
         Args:
             answer: What ``snapshot`` returned.
             shown: The rows known so far; those that are equal are not kept twice.
+            is_wanted: Whether to go on; None is returned otherwise.
         """
-        reading = read_snapshot(answer.content, shown)
         try:
-            while True:
-                next(reading)
-                await asyncio.sleep(0)
-        except StopIteration as end:
-            snapshot: Snapshot = end.value
-            return snapshot
+            return await run_in_pieces(read_snapshot(answer.content, shown), is_wanted)
         except ValueError as error:
             raise self._http.not_json(answer) from error
 

@@ -9,9 +9,9 @@ import pytest
 
 from portal_sdk._core import outbox_effects as do
 from portal_sdk._core import outbox_table as ev
+from portal_sdk._core.difference import RowChange
 from portal_sdk._core.outbox import OutboxMachine
 from portal_sdk._core.overlay import Overlay
-from portal_sdk._core.replica import RowChange
 from portal_sdk._core.write import Entry, Write, WriteKind, WriteState
 from portal_sdk._store.outbox import parse_entry, render_entry
 from portal_sdk.config import PortalConfig

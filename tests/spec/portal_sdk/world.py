@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
 from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
 from portal_sdk._core.connection_table import LinkState
+from portal_sdk._core.difference import Comparison, compare
 from portal_sdk._core.digest import row_hash
 from portal_sdk._core.feed import FeedChange, Forms, Head, PullPage, Snapshot
 from portal_sdk._core.replica import Commit
@@ -27,7 +28,7 @@ from portal_sdk.types import SyncState
 
 SCOPE = "customer:c0000000-0000-4000-8000-000000000001"
 USER = "b0000000-0000-4000-8000-000000000001"
-TABLES = ("jobs", "messages")
+TABLES: tuple[str, ...] = ("jobs", "messages")
 
 
 class ModelServer:
@@ -138,13 +139,14 @@ class ModelServer:
         return ids[pick % len(ids)] if ids else None
 
 
-@dataclass
+@dataclass(eq=False)
 class Pending:
     """A request on its way; ``answer`` is set once the server has executed it."""
 
     effect: Any
     answer: Any = None
     is_executed: bool = False
+    comparing: Generator[None, None, Comparison] | None = None
 
 
 @dataclass
@@ -259,10 +261,30 @@ class World:
             item.answer = self._serve(item.effect)
 
     def deliver(self, index: int) -> None:
-        """The answer reaches the portal."""
+        """The answer reaches the portal; a snapshot is compared a little with the rows shown."""
         self.execute(index)
-        item = self.pending.pop(index)
+        item = self.pending[index]
+        if isinstance(item.answer, Snapshot):
+            self._compare_some(item)
+            return
+        self.pending.pop(index)
         self.post(self._event(item.effect, item.answer))
+
+    def _compare_some(self, item: Pending) -> None:
+        """Do one piece; other things happen before the next."""
+        sync = self.core.sync
+        if not sync.is_awaiting(item.effect.request):
+            self.pending.remove(item)
+            return
+        if item.comparing is None:
+            item.comparing = compare(
+                sync.replica.tables, item.answer, is_reported=sync.is_primed, piece_rows=2
+            )
+        try:
+            next(item.comparing)
+        except StopIteration as end:
+            self.pending.remove(item)
+            self.post(ev.SnapshotAnswered(item.effect.request, item.answer, end.value))
 
     def lose(self, index: int) -> None:
         """The request, or its answer, is lost; the portal notices by its timeout."""
@@ -470,8 +492,6 @@ def _resolve_event(request: int, answer: Any) -> Any:
 
 def _read_event(request: int, answer: Any) -> Any:
     match answer:
-        case Snapshot():
-            return ev.SnapshotAnswered(request, answer)
         case PullPage():
             return ev.PullAnswered(request, answer)
         case Head():
