@@ -188,11 +188,6 @@ class Record(BaseModel):
     version: int
     created_at: Stamp
 
-    @classmethod
-    def flat(cls, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the row without nested ones, where something is taken from another table."""
-        return row
-
 
 class IdRecord(Record):
     """A row with an id of its own."""

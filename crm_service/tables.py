@@ -39,6 +39,31 @@ class Created(Generic[RecordT]):
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The one row of another table, if there is one, whose columns stand in the record as well.
+
+    They are spread, so that rows come as the record shows them (PostgREST 11 and newer).
+
+    Attributes:
+        relation: Name of the other table.
+        columns: Of it, null where there is no row.
+    """
+
+    relation: str
+    columns: tuple[str, ...]
+
+    def select(self, own: Sequence[str] = ("*",), *, inner: bool = False) -> str:
+        """Return what to ask for.
+
+        Args:
+            own: Columns of the table itself.
+            inner: Leave rows without a joined one out.
+        """
+        kind = "!inner" if inner else ""
+        return f"{','.join(own)},...{self.relation}{kind}({','.join(self.columns)})"
+
+
 class RowResponse(Response):
     """A row as the database printed it, with its ETag."""
 
@@ -58,7 +83,7 @@ class Table(Generic[RecordT]):
         noun: What a person calls one row, for messages.
         key: Primary key column.
         soft_deleted: Rows carry ``deleted_at``; lists leave the deleted ones out.
-        select: What to ask for, where the record takes something from another table.
+        joined: Where the record takes something from another table.
     """
 
     def __init__(
@@ -69,7 +94,7 @@ class Table(Generic[RecordT]):
         noun: str,
         key: str = "id",
         soft_deleted: bool = True,
-        select: str | None = None,
+        joined: Joined | None = None,
     ) -> None:
         self.name = name
         self.noun = noun
@@ -77,9 +102,10 @@ class Table(Generic[RecordT]):
         self._record = record
         self._fields = tuple(record.model_fields)
         self._members = frozenset(self._fields)
-        self._by_name = select is not None
+        self._joined = joined
+        self._by_name = False
         self._soft_deleted = soft_deleted
-        self.columns: Mapping[str, str] = {"select": select} if select is not None else {}
+        self.columns: Mapping[str, str] = {} if joined is None else {"select": joined.select()}
         self._adapters: dict[str, TypeAdapter[Any]] = {
             column: TypeAdapter(field.rebuild_annotation())
             for column, field in record.model_fields.items()
@@ -134,10 +160,8 @@ class Table(Generic[RecordT]):
             deleted: List the deleted rows instead of the others.
         """
         query = [*filters, *page.query(self.key)]
-        # Columns asked for by name cost PostgREST a tenth of the request: where the record has all
-        # columns of its table, the rows come as they are.
-        if self._by_name and not any(name == "select" for name, _ in filters):
-            query.append(("select", self.columns.get("select") or ",".join(self._fields)))
+        if not any(name == "select" for name, _ in filters):
+            query += self._listed().items()
         if self._soft_deleted:
             query.append(("deleted_at", "not.is.null" if deleted else "is.null"))
         found = await reader.select_text(self.name, query)
@@ -154,6 +178,19 @@ class Table(Generic[RecordT]):
             return self._rebuilt_page(reader.read_rows(found), page)
         return PageResponse(text, page.cursor_behind(row, self.key) if has_more else None)
 
+    def _listed(self) -> Mapping[str, str]:
+        """Return what to ask a list for.
+
+        Columns asked for by name cost PostgREST a tenth of the request: where the record has all
+        columns of its table, the rows come as they are.
+        """
+        if not self._by_name:
+            return self.columns
+        if self._joined is None:
+            return {"select": ",".join(self._fields)}
+        own = [name for name in self._fields if name not in self._joined.columns]
+        return {"select": self._joined.select(own)}
+
     def _rebuilt_page(self, rows: list[Row], page: PageRequest) -> PageResponse:
         """Print the page anew, for rows with more or less than the record, or another printer's."""
         cursor = None
@@ -163,11 +200,10 @@ class Table(Generic[RecordT]):
 
     def _items(self, rows: list[Row]) -> list[Row]:
         """Return the values of the record, in its order, as the database printed them."""
-        flat = [self._record.flat(row) for row in rows]
         try:
-            return [{name: row[name] for name in self._fields} for row in flat]
+            return [{name: row[name] for name in self._fields} for row in rows]
         except KeyError:
-            missing = sorted({name for row in flat for name in self._fields if name not in row})
+            missing = sorted({name for row in rows for name in self._fields if name not in row})
             raise self._strange(", ".join(missing)) from None
 
     async def create(

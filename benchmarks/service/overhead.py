@@ -25,7 +25,7 @@ async def overhead(world: World, rounds: int) -> dict[str, Any]:
         rounds: How often each call is made.
     """
     rest, crm = world.rest(), world.service()
-    jobs = "select=*,assignment:job_assignments(assigned_to)"
+    jobs = "select=*,...job_assignments(assigned_to)"
     represent = {"Prefer": "return=representation"}
     times: dict[str, list[float]] = {}
     order = random.Random(0)

@@ -31,12 +31,13 @@ from crm_service.jobs.schemas import (
 )
 from crm_service.pagination import Page, PageRequest
 from crm_service.problems import describe
-from crm_service.tables import Table
+from crm_service.tables import Joined, Table
 from crm_service.versions import expected_version
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-_SELECT = "*,assignment:job_assignments(assigned_to)"
-_jobs = Table("jobs", JobRead, noun="job", select=_SELECT)
+# Who does a job stands in a table of its own, which customers cannot read.
+_ASSIGNMENT = Joined("job_assignments", ("assigned_to",))
+_jobs = Table("jobs", JobRead, noun="job", joined=_ASSIGNMENT)
 _REFUSALS = describe(404, 409, 412)
 
 
@@ -179,13 +180,14 @@ def _assigned_to(reader: Reader, who: UUID | str | None) -> list[Filter]:
         return []
     if who == "nobody":
         return [
-            ("select", _SELECT),
-            ("assignment.assigned_to", "not.is.null"),
-            ("assignment", "is.null"),
+            ("job_assignments.assigned_to", "not.is.null"),
+            ("job_assignments", "is.null"),
         ]
     user_id = reader.caller.subject.user_id if who == "me" else who
-    inner = _SELECT.replace("(", "!inner(")
-    return [("select", inner), ("assignment.assigned_to", f"eq.{user_id}")]
+    return [
+        ("select", _ASSIGNMENT.select(inner=True)),
+        ("job_assignments.assigned_to", f"eq.{user_id}"),
+    ]
 
 
 async def _step(

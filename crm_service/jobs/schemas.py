@@ -109,19 +109,6 @@ class JobRead(IdRecord):
         default=None, description="Who does it; its own resource with its own version."
     )
 
-    @classmethod
-    def flat(cls, row: dict[str, Any]) -> dict[str, Any]:
-        """Take who does it from the nested row of another table, which customers cannot read."""
-        if "assignment" not in row:
-            return row
-        assignment = row["assignment"]
-        return {**row, "assigned_to": assignment["assigned_to"] if assignment else None}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _flatten(cls, row: Any) -> Any:
-        return cls.flat(row) if isinstance(row, dict) else row
-
 
 class JobAssign(Body):
     """Who is to do a job."""
