@@ -156,6 +156,7 @@ async def test_jobs_are_passed_on_with_who_does_them(http, sign_in, monkeypatch,
 
 async def test_jobs_of_one_person_come_page_by_page(http, sign_in, manager, customer, monkeypatch):
     """Also passed on; the cursor stands behind the last one shown."""
+    await manager.create_job(JobCreate(customer_id=customer.id, title="no. 0, free"))
     made = []
     for number in range(3):
         job = await manager.create_job(JobCreate(customer_id=customer.id, title=f"no. {number}"))
