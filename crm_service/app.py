@@ -34,10 +34,10 @@ from crm_service.limits import BodyLimit
 from crm_service.loyalty.routes import router as loyalty
 from crm_service.messages.routes import router as messages
 from crm_service.metrics import Metrics
-from crm_service.observability import RequestContext
 from crm_service.openapi import install_openapi
 from crm_service.problems import describe, install_problem_handlers
 from crm_service.protection import SecurityHeaders
+from crm_service.request_context import RequestContext
 from crm_service.secrets.routes import router as secrets
 from crm_service.settings import Settings
 from crm_service.signing_keys import SigningKeys
@@ -149,7 +149,6 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
         larger={"/v1/imports/": settings.max_import_bytes},
     )
     app.add_middleware(Admission, rate=settings.rate_limit)
-    app.add_middleware(SecurityHeaders, https_only=settings.environment == "production")
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -159,7 +158,8 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             expose_headers=_CORS_ANSWER_HEADERS,
             max_age=600,
         )
-    app.add_middleware(RequestContext, metrics=metrics)
+    protection = SecurityHeaders(https_only=settings.environment == "production")
+    app.add_middleware(RequestContext, metrics=metrics, protection=protection)
 
 
 def _version_1() -> APIRouter:

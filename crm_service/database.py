@@ -9,8 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -40,8 +39,7 @@ _UNKNOWN_RESULT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """On whose behalf a call is made, and under which ids the audit records it."""
 
     subject: Subject
@@ -54,8 +52,7 @@ class Caller:
         return Caller(self.subject, self.request_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     """One request to PostgREST: what is sent, and whether sending it twice does no harm."""
 
     sent: tuple[str, str, dict[str, str], bytes | None]

@@ -36,6 +36,10 @@ class JoinedWrites:
         self._flush()
         self._transport.close()
 
+    def is_closing(self) -> bool:
+        """Tell whether the connection ends; asked about at every request."""
+        return self._transport.is_closing()
+
     def __getattr__(self, name: str) -> Any:
         """Leave the rest to the transport, behind what waits."""
         self._flush()

@@ -43,24 +43,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = header(scope, b"content-length") or ""
-        announced_bytes = int(announced) if announced.isdecimal() else 0
-        received_bytes = 0
-        max_bytes = self._max_of(scope["path"])
-        complete = False
-
-        async def receive_within_limit() -> Message:
-            nonlocal received_bytes, complete
-            if announced_bytes > max_bytes:
-                raise HTTPException(_TOO_LARGE)
-            message = await self._patiently(receive, endlessly=complete)
-            received_bytes += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if received_bytes > max_bytes:
-                raise HTTPException(_TOO_LARGE)
-            return message
-
-        await self._app(scope, receive_within_limit, send)
+        limited = _LimitedBody(scope, receive, self._max_of(scope["path"]), self._pause_s)
+        await self._app(scope, limited, send)
 
     def _max_of(self, path: str) -> int:
         for prefix, max_bytes in self._larger.items():
@@ -68,12 +52,43 @@ class BodyLimit:
                 return max_bytes
         return self._max_bytes
 
-    async def _patiently(self, receive: Receive, *, endlessly: bool) -> Message:
-        if endlessly:
+
+class _LimitedBody:
+    """Reads a body as long as it is within its limits."""
+
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, pause_s: float) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._pause_s = pause_s
+        self._received_bytes = 0
+        self._complete = False
+
+    async def __call__(self) -> Message:
+        """Return the next piece.
+
+        Raises:
+            HTTPException: It is one too many, or does not come.
+        """
+        if self._announced_bytes() > self._max_bytes:
+            raise HTTPException(_TOO_LARGE)
+        message = await self._next()
+        self._received_bytes += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._received_bytes > self._max_bytes:
+            raise HTTPException(_TOO_LARGE)
+        return message
+
+    def _announced_bytes(self) -> int:
+        announced = header(self._scope, b"content-length") or ""
+        return int(announced) if announced.isdecimal() else 0
+
+    async def _next(self) -> Message:
+        if self._complete:
             # Behind the body there is only the caller's going away to wait for.
-            return await receive()
+            return await self._receive()
         try:
             async with asyncio.timeout(self._pause_s):
-                return await receive()
+                return await self._receive()
         except TimeoutError as error:
             raise HTTPException(_TOO_SLOW) from error

@@ -1,6 +1,4 @@
-"""Pure ASGI middleware that adds security headers to every answer."""
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+"""The security headers of every answer."""
 
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -20,30 +18,24 @@ class SecurityHeaders:
     """Tell browsers to guess, frame, keep and leak nothing.
 
     Args:
-        app: Whose answers.
         https_only: Also tell them to come back by HTTPS only.
     """
 
-    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
-        self._app = app
+    def __init__(self, *, https_only: bool) -> None:
         self._always = [*_ALWAYS, *([_STRICT_TRANSPORT] if https_only else [])]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    def add_to(self, headers: list[tuple[bytes, bytes]], path: str) -> None:
+        """Add them to the headers of an answer.
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._protect(message["headers"], scope["path"])
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-    def _protect(self, headers: list[tuple[bytes, bytes]], path: str) -> None:
+        Args:
+            headers: Them, with names in lower case.
+            path: Of the request.
+        """
         if path.startswith("/v1/") and b"cache-control" not in [name for name, _ in headers]:
             headers.append(_NO_STORE)
         headers += self._always
         if not path.startswith(_DOCUMENTATION):
             headers.append(_DATA)
+
+
+__all__ = ["SecurityHeaders"]

@@ -9,8 +9,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from crm_service.joined_writes import JoinedWritesProtocol
-from crm_service.observability import choose_request_id
 from crm_service.problems import framework_problem
+from crm_service.request_context import choose_request_id
 
 # Proxies allow 8 to 64 KiB. What one read of the socket brings counts as a whole, as it comes.
 _MAX_HEAD_BYTES = 65_536

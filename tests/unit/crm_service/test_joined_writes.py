@@ -64,11 +64,13 @@ async def test_the_empty_body_of_a_head_request_is_no_write_of_its_own(pair):
 
 
 async def test_what_waits_goes_before_anything_else(pair):
-    """Closing, or asking the transport for something."""
+    """Closing, or asking the transport for something, except whether it closes."""
     joined, done = pair
     joined.write(b"last")
     joined.close()
     assert done == [b"last", "close"]
     joined.write(b"more")
     assert joined.is_closing() is False
+    assert done[2:] == []
+    assert joined.get_extra_info("peername") is None
     assert done[2:] == [b"more"]

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from crm_service.log_lines import JoinedLinesHandler
+from crm_service.log_lines import JoinedLinesHandler, LastingRecord
 from tests.support.waiting import eventually
 
 
@@ -83,3 +83,36 @@ def test_without_an_event_loop_lines_are_written_at_once(log):
     asyncio.run(say())
     logger.handlers[0].flush()
     assert "".join(writes) == "a\nb\na\na\n"
+
+
+def lasting(text):
+    return LastingRecord("x", logging.INFO, __file__, 1, text, (), None)
+
+
+async def test_lasting_records_become_lines_when_they_are_written(log):
+    """In their order, among those that were made at once."""
+    logger, writes = log
+    made = []
+    handler = logger.handlers[0]
+    handler.setFormatter(logging.Formatter())
+    handler.formatter.format = lambda record: made.append(record.msg) or record.getMessage()
+    logger.handle(lasting("first"))
+    logger.info("second")
+    logger.handle(lasting("third"))
+    assert made == ["second"]
+    handler.flush()
+    assert writes == ["first\nsecond\nthird\n"]
+    assert made == ["second", "first", "third"]
+
+
+async def test_a_lasting_record_that_cannot_be_printed_costs_only_itself(log, capsys):
+    """Its fault is told as that of all other records."""
+    logger, writes = log
+    handler = logger.handlers[0]
+    handler.setFormatter(logging.Formatter())
+    handler.formatter.format = lambda record: {"first": "1", "second": "2"}[record.msg]
+    for text in ("first", "neither", "second"):
+        logger.handle(lasting(text))
+    handler.flush()
+    assert writes == ["1\n2\n"]
+    assert "KeyError" in capsys.readouterr().err
