@@ -19,6 +19,7 @@ from portal_sdk import Portal
 
 TICK_S = 0.001
 SETTLE_S = 0.1
+SWEEP_S = 3.0
 
 
 class Watch:
@@ -48,7 +49,11 @@ async def watched() -> AsyncIterator[Watch]:
 
 
 async def blocks(env: dict[str, str], make: Callable[..., Portal], rows: int) -> Any:
-    """First snapshot into a file, the same read again after a new epoch, and opening the file."""
+    """What holds up the loop: each time all rows are read, opened, or taken back.
+
+    First snapshot into a file, the same read again after a new epoch, again with every row another
+    one, opening the file, and losing the right to see them.
+    """
     database = await asyncpg.connect(env["SUPABASE_DB_URL"])
     result: dict[str, Any] = {"rows": rows}
     with tempfile.TemporaryDirectory() as folder:
@@ -60,18 +65,39 @@ async def blocks(env: dict[str, str], make: Callable[..., Portal], rows: int) ->
                 result["first_s"] = round(time.perf_counter() - started, 3)
             result["first_longest_block_ms"] = round(first.longest_s * 1e3, 1)
             async with watched() as again:
-                resyncs = one.metrics.resyncs
-                await database.execute("select private.new_sync_epoch()")
-                statuses = one.statuses()
-                one.pause()
-                one.resume()
-                while one.metrics.resyncs == resyncs or one.status.state != "live":
-                    await anext(statuses)
+                await read_again(one, database)
             result["resync_longest_block_ms"] = round(again.longest_s * 1e3, 1)
+            one.pause()
+            await database.execute("update jobs set title = title || '.'")
+            async with watched() as others:
+                await read_again(one, database)
+            result["all_rows_changed_longest_block_ms"] = round(others.longest_s * 1e3, 1)
         async with make(store=path) as one:
             async with watched() as opening:
                 await one.ready(timeout_s=120)
             assert len(one.jobs) >= rows
-        result["open_longest_block_ms"] = round(opening.longest_s * 1e3, 1)
+            result["open_longest_block_ms"] = round(opening.longest_s * 1e3, 1)
+            one.pause()
+            customer_id = next(iter(one.profile)).id
+            unlink = "update customers set portal_user_id = null where id = $1"
+            await database.execute(unlink, customer_id)
+            async with watched() as losing:
+                deletes = one.jobs.changes()
+                one.resume()
+                for _ in range(rows):
+                    await anext(deletes)
+                await asyncio.sleep(SWEEP_S)
+            result["purge_longest_block_ms"] = round(losing.longest_s * 1e3, 1)
     await database.close()
     return result
+
+
+async def read_again(portal: Portal, database: Any) -> None:
+    """Break the feed's continuity and wait until everything was read anew."""
+    resyncs = portal.metrics.resyncs
+    await database.execute("select private.new_sync_epoch()")
+    statuses = portal.statuses()
+    portal.pause()
+    portal.resume()
+    while portal.metrics.resyncs == resyncs or portal.status.state != "live":
+        await anext(statuses)

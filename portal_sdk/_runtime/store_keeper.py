@@ -54,7 +54,7 @@ class StoreKeeper:
         self._must_rewrite = self._must_purge = False
         self._retry_at = 0.0
         self._catching_up: list[Commit] | None = None
-        self._is_sweeping = False
+        self._is_sweeping = self._must_sweep = False
 
     def open(self, effect: do.OpenStore) -> None:
         """Read this user's rows and report them."""
@@ -117,13 +117,19 @@ class StoreKeeper:
                 self._sweep()
 
     def purge(self, _effect: do.PurgeStore) -> None:
-        """Erase everything."""
+        """Let no row count any more, now; and erase them, in threads if they are many."""
         self._catching_up = None
+        if self._purge():
+            self._sweep()
+
+    def _purge(self) -> bool:
         try:
             self._store.purge()
         except StoreError as error:
             self._must_rewrite = self._must_purge = True
             self._note_error(error)
+            return False
+        return True
 
     async def close(self) -> None:
         """Release the store; a large one in a thread, for there may be much to erase.
@@ -138,7 +144,7 @@ class StoreKeeper:
 
     def _close(self) -> None:
         if self._must_purge:  # SYNC-18: what was taken back must not stay in the file
-            self.purge(do.PurgeStore())
+            self._purge()
         self._store.close()
         if self._set_aside is not None:
             self._set_aside.close()
@@ -236,10 +242,11 @@ class StoreKeeper:
 
     def _sweep(self) -> None:
         """Erase what does not count any more; whatever is much of it, in a thread."""
+        self._must_sweep = True
         if self._is_sweeping:
             return
         try:
-            self._is_sweeping = self._store.sweep()
+            self._is_sweeping = self._store.is_large or self._store.sweep()
         except StoreError as error:
             logger.debug("Old rows stay in the store for now: %s", error)
         if self._is_sweeping:
@@ -247,8 +254,10 @@ class StoreKeeper:
 
     async def _run_sweep(self) -> None:
         try:
-            while await run_in_thread(self._store.sweep):
-                pass
+            while self._must_sweep:
+                self._must_sweep = False  # set again if more comes while the last look is made
+                while await run_in_thread(self._store.sweep):
+                    pass
         except StoreError as error:
             logger.debug("Old rows stay in the store for now: %s", error)
         finally:

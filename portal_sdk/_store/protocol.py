@@ -51,7 +51,9 @@ class Store(Protocol):
         ...
 
     def open(self, project: str, user_id: str) -> StoredRows:
-        """Return this user's rows; rows of anyone else, or of another project, are erased.
+        """Return this user's rows; of anyone else, or of another project, no row counts any more.
+
+        ``sweep`` erases what does not count.
 
         Raises:
             StoreUnusableError: It cannot be read or written.
@@ -106,7 +108,11 @@ class Store(Protocol):
         ...
 
     def purge(self) -> None:
-        """Erase rows, cursor and scope."""
+        """Forget cursor and scope: no row counts any more, and ``sweep`` erases them.
+
+        Raises:
+            StoreError: Nothing was forgotten.
+        """
         ...
 
     def close(self) -> None:

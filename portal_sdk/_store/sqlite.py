@@ -127,14 +127,15 @@ class SqliteStore:
             return erase_some(connection, keep)
 
     def purge(self) -> None:
-        """Erase rows, cursor and scope."""
-        with self._transaction("erased") as connection:
-            connection.execute("delete from rows")
-            connection.execute("delete from shapes")
-            self._shapes = set()
-            self._staging = None
-            marks = ", ".join("?" * len(CURSOR_KEYS))
-            connection.execute(f"delete from meta where key in ({marks})", CURSOR_KEYS)
+        """Forget cursor and scope; no row counts from now on, and ``sweep`` erases them."""
+        with self._turn:
+            with self._transaction("erased") as connection:
+                if not self._has_read_generation:
+                    self._note_generation(connection, _read_meta(connection))
+                marks = ", ".join("?" * len(CURSOR_KEYS))
+                connection.execute(f"delete from meta where key in ({marks})", CURSOR_KEYS)
+                generation = self._begin_generation(connection)
+            self._generation, self._shapes, self._staging = generation, set(), None
 
     def close(self) -> None:
         """Release the file and its lock, and leave nothing in it that does not count."""
@@ -249,15 +250,20 @@ class SqliteStore:
         self._note_generation(connection, meta)
         if all(meta.get(key) == value for key, value in owner.items()):
             return self._read_rows(connection, meta)
-        self._shapes = set()
-        self._staging = None
         with self._transaction("erased") as writing:
-            writing.execute("delete from rows")
-            writing.execute("delete from shapes")
             writing.execute("delete from meta")
             writing.executemany("insert into meta values (?, ?)", list(owner.items()))
-        self._generation = 0
+            generation = self._begin_generation(writing)
+        self._generation, self._shapes, self._staging = generation, set(), None
         return StoredRows()
+
+    def _begin_generation(self, connection: sqlite3.Connection) -> int:
+        """Let a generation without rows count once the caller's transaction is committed."""
+        generation = self._new_generation()
+        connection.execute("delete from shapes")
+        meta = ("generation", str(generation))
+        connection.execute("insert or replace into meta values (?, ?)", meta)
+        return generation
 
     def _read_rows(self, connection: sqlite3.Connection, meta: dict[str, str]) -> StoredRows:
         if "scope" not in meta:
