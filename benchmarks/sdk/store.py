@@ -52,19 +52,24 @@ def run() -> dict[str, Any]:
         size = path.stat().st_size
         del rows
         gc.collect()
-        open_s = float("inf")
-        for _ in range(3):
+        open_s, store, machine = measure_open(path)
+        for _ in range(2):
             store.close()
-            started = time.perf_counter()
-            store = SqliteStore(path)
-            stored = store.open("project", "user")
-            machine = SyncMachine(SCOPE, PortalConfig(), lambda: 0.5)
-            machine.load(stored.epoch or "", stored.n, stored.tables, stored.as_of, stored.known)
-            open_s = min(open_s, time.perf_counter() - started)
+            again_s, store, machine = measure_open(path)
+            open_s = min(open_s, again_s)
         result = {"rows": ROWS, "file_mib": round(size / 2**20, 1), "open_s": round(open_s, 3)}
         result |= measure_reads(machine) | measure_changes(machine, store)
         store.close()
         return result
+
+
+def measure_open(path: Path) -> tuple[float, SqliteStore, SyncMachine]:
+    started = time.perf_counter()
+    store = SqliteStore(path)
+    stored = store.open("project", "user")
+    machine = SyncMachine(SCOPE, PortalConfig(), lambda: 0.5)
+    machine.load(stored.epoch or "", stored.n, stored.tables, stored.as_of, stored.known)
+    return time.perf_counter() - started, store, machine
 
 
 def measure_reads(machine: SyncMachine) -> dict[str, Any]:

@@ -24,10 +24,6 @@ class Lag:
         if self.at is None and not self.is_behind:
             self.at = now + self.grace_s
 
-    def give_up(self) -> None:
-        """Count as behind from now on: a read failed."""
-        self.is_behind = True
-
     def check(self, now: float) -> None:
         """Notice that the grace is over."""
         if self.at is not None and now >= self.at:

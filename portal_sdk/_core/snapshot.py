@@ -33,7 +33,7 @@ TRIES = 20
 _CLOSED = b"]}}"
 
 
-def read_snapshot(body: bytes, shown: Tables) -> Generator[None, None, Snapshot]:
+def read_snapshot(body: bytes | bytearray, shown: Tables) -> Generator[None, None, Snapshot]:
     """Read the answer of portal_snapshot; yield after each piece, return the snapshot.
 
     Args:
@@ -51,7 +51,7 @@ def read_snapshot(body: bytes, shown: Tables) -> Generator[None, None, Snapshot]
     return builder.finish()
 
 
-def split_snapshot(body: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[Any]:
+def split_snapshot(body: bytes | bytearray, piece_bytes: int = PIECE_BYTES) -> Iterator[Any]:
     """Decode JSON of the shape ``{…, "tables": {name: [{…}, …]}, …}`` in pieces of that shape.
 
     It is cut between two rows. What looks like such a place may lie within a text or a nested
@@ -72,7 +72,7 @@ def split_snapshot(body: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[Any]
 
 
 def _find_piece(
-    body: bytes, begin: int, opened: bytes, border: re.Pattern[bytes], piece_bytes: int
+    body: bytes | bytearray, begin: int, opened: bytes, border: re.Pattern[bytes], piece_bytes: int
 ) -> tuple[dict[str, Any], str, int] | None:
     """Return the next piece, the table that it ends in, and where to go on; None for the rest."""
     look_at = begin + piece_bytes

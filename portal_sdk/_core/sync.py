@@ -284,7 +284,6 @@ class SyncMachine:
             return
         self._asked.rows = 0
         self.state = FeedState.WAITING
-        self._lag.give_up()
         delay_s = self._backoff.next_delay_s(self._draw())
         asked_s = getattr(event.error, "retry_after_s", None) or 0.0
         self._retry_at = now + max(delay_s, asked_s)

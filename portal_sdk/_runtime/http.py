@@ -6,7 +6,7 @@ import json as json_text
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 from urllib.parse import urlencode
 
 from pydantic_core import from_json
@@ -54,7 +54,7 @@ class HttpAnswer:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    content: bytes = field(default=b"", repr=False)
+    content: bytes | bytearray = field(default=b"", repr=False)
 
     @property
     def is_success(self) -> bool:
@@ -78,6 +78,18 @@ class HttpTransport(Protocol):
         ...
 
 
+class RequestParts(TypedDict, total=False):
+    """What a request may have beside method and path.
+
+    ``json`` is the body, ``params`` the query, ``token`` the access token of the user.
+    """
+
+    json: Any
+    params: Mapping[str, str] | None
+    token: str | None
+    headers: Mapping[str, str] | None
+
+
 class HttpApi:
     """Sends JSON requests to one project; every failure becomes a PortalError."""
 
@@ -87,16 +99,7 @@ class HttpApi:
         self._transport = transport
         self._base_url = base_url
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        params: Mapping[str, str] | None = None,
-        token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
+    async def request(self, method: str, path: str, **parts: Unpack[RequestParts]) -> Any:
         """Send one request and return the decoded JSON answer.
 
         Raises:
@@ -106,9 +109,7 @@ class HttpApi:
         Cancellation:
             Safe for reads; the effect of a write is then unknown.
         """
-        answer = await self.fetch(
-            method, path, json=json, params=params, token=token, headers=headers
-        )
+        answer = await self.fetch(method, path, **parts)
         if answer.status == HTTPStatus.NO_CONTENT:
             return None
         try:
@@ -116,28 +117,20 @@ class HttpApi:
         except ValueError as error:
             raise self.not_json(answer) from error
 
-    async def fetch(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        params: Mapping[str, str] | None = None,
-        token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpAnswer:
+    async def fetch(self, method: str, path: str, **parts: Unpack[RequestParts]) -> HttpAnswer:
         """Send one request and return the successful answer as it came.
 
         Raises and cancellation: as for ``request``.
         """
-        sent = dict(headers or {})
+        sent = dict(parts.get("headers") or {})
         content = b""
-        if json is not None:
+        if (json := parts.get("json")) is not None:
             content = _encode_json(json)
             sent["Content-Type"] = "application/json"
-        if token:
+        if token := parts.get("token"):
             sent["Authorization"] = f"Bearer {token}"
-        answer = await self._transport.send(HttpRequest(method, path, params or {}, sent, content))
+        params = parts.get("params") or {}
+        answer = await self._transport.send(HttpRequest(method, path, params, sent, content))
         if answer.is_success:
             return answer
         raise error_of_answer(answer, self._base_url)

@@ -424,6 +424,25 @@ def test_a_change_unread_for_too_long_ends_being_caught_up() -> None:
     assert made.is_caught_up
 
 
+@pytest.mark.spec("SYNC-15")
+def test_a_failed_read_ends_being_caught_up_and_does_not_stop_the_clock_of_a_change() -> None:
+    made = current()
+    first = asked(made.handle(ev.Rang("e", 2), 10.0))
+    made.handle(ev.RequestFailed(first.request, ConnectError("lost")), 10.1)
+    assert not made.is_caught_up
+    again_at = made.next_deadline() or 0.0
+    assert 10.1 < again_at < 11.0
+    again = made.handle_timer(again_at)
+    assert not made.is_caught_up, "nothing was read since"
+    # The answer is behind what the ring told of: that change has waited for less than a second.
+    more = answer(made, again, page(1, upsert(1)), 10.9)
+    assert made.is_caught_up
+    more += made.handle_timer(11.0)
+    assert not made.is_caught_up, "and now for longer, counted from the ring"
+    answer(made, more, page(2, upsert(2)), 11.1)
+    assert made.is_caught_up
+
+
 @pytest.mark.spec("SYNC-16")
 def test_stopping_forgets_requests_and_the_claim_of_being_caught_up() -> None:
     made = current()
