@@ -14,6 +14,7 @@ from portal_sdk._core.write import Entry, Write
 from portal_sdk._runtime.delivery import Subscribers
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.outbox import OutboxRunner
+from portal_sdk._runtime.server_clock import ServerClock
 from portal_sdk._runtime.threads import check_loop
 from portal_sdk._store import SqliteStore, Store
 from portal_sdk._store.outbox import MemoryOutbox, SqliteOutbox
@@ -46,7 +47,9 @@ class WriteDesk:
         publish: Callable[[list[Shift]], None],
         progressed: Callable[[], None],
         recorder: MetricsRecorder,
+        clock: ServerClock,
     ) -> None:
+        self._clock = clock
         self.overlay = Overlay(lambda: core.replica.tables)
         self.runner = OutboxRunner(config, self.overlay, self)
         self.outbox = Outbox(self.runner, record, refusals)
@@ -116,6 +119,10 @@ class WriteDesk:
     def user_id(self) -> str | None:
         """The signed-in user."""
         return self._core.user_id
+
+    def database_now(self) -> str:
+        """Return the time by the database's clock, ISO 8601 in UTC."""
+        return self._clock.now().isoformat()
 
     def shown_row(self, table: str, row_id: str) -> Row | None:
         """Return a row as it is shown."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from portal_sdk._core.json_value import as_object
 from portal_sdk._core.write import WriteState
+from portal_sdk._runtime.server_clock import ServerClock
 from portal_sdk.types import ChangeSource
 
 WINDOW = 1024
@@ -43,8 +44,8 @@ class PortalMetrics:
         callback_errors: Exceptions raised by callbacks.
         writes_submitted, writes_synced, writes_refused, writes_discarded: Local writes.
         writes_pending: Local writes that the database has not answered.
-        change_latency: From the database's commit to the subscribers' queues, for live changes;
-            it includes the difference between the two clocks.
+        change_latency: From the database's commit to the subscribers' queues, for live changes,
+            by the database's clock as its answers tell it: right to about one round trip.
         write_latency: From the call to the moment the feed brought the write back.
     """
 
@@ -98,7 +99,8 @@ class LatencyWindow:
 class MetricsRecorder:
     """Counts; owned by one portal."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ServerClock) -> None:
+        self._clock = clock
         self.status_changes = 0
         self._changes: Counter[ChangeSource] = Counter()
         self._writes: Counter[str] = Counter()
@@ -109,7 +111,8 @@ class MetricsRecorder:
         """A change went to the subscribers."""
         self._changes[source] += 1
         if source == "live" and committed_at is not None:
-            self._change_latency.add_s((datetime.now(UTC) - committed_at).total_seconds())
+            age_s = (self._clock.now() - committed_at).total_seconds()
+            self._change_latency.add_s(max(0.0, age_s))
 
     def write_submitted(self) -> None:
         """The application wrote something."""

@@ -26,6 +26,7 @@ from portal_sdk._runtime.driver import Driver
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.http_pool import PooledHttp
 from portal_sdk._runtime.room_hub import RoomHub
+from portal_sdk._runtime.server_clock import ServerClock
 from portal_sdk._runtime.threads import check_loop
 from portal_sdk._runtime.tokens import Auth
 from portal_sdk._runtime.transport import Transport
@@ -100,11 +101,12 @@ class Portal:
         self._statuses: Subscribers[SyncStatus] = Subscribers(
             STATUS_CAPACITY, self._callback_tasks, forget_oldest=True
         )
-        self._recorder = MetricsRecorder()
+        self._clock = ServerClock()
+        self._recorder = MetricsRecorder(self._clock)
         self._desk = WriteDesk(
             self._core, self._config, self._url, record=self._record,
             refusals=self._subscribers(), publish=self._publish_local,
-            progressed=self.progressed, recorder=self._recorder,
+            progressed=self.progressed, recorder=self._recorder, clock=self._clock,
         )  # fmt: skip
         self.outbox = self._desk.outbox
         self._rooms = RoomHub(self._url, self._key, self._config, self._desk.poke_feed)
@@ -370,8 +372,8 @@ class Portal:
         self._driver.handle_now(event)
 
     def _create_http(self) -> HttpApi:
-        timeout_s = self._config.request_timeout_s
-        return HttpApi(PooledHttp(self._url, self._key, timeout_s=timeout_s), self._url)
+        pool = PooledHttp(self._url, self._key, timeout_s=self._config.request_timeout_s)
+        return HttpApi(pool, self._url, self._clock)
 
     def _create_transport(self) -> Transport:
         return RealtimeTransport(self._url, self._key, self._config)

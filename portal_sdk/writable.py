@@ -38,6 +38,10 @@ class Writer(Protocol):
         """The signed-in user."""
         ...
 
+    def database_now(self) -> str:
+        """Return the time by the database's clock, ISO 8601 in UTC."""
+        ...
+
     def shown_row(self, table: str, row_id: str) -> Row | None:
         """Return a row as it is shown."""
         ...
@@ -104,7 +108,7 @@ class Messages(MessageTable):
             raise StateError("Only messages of the staff are marked as read by the customer")
         return _write(
             self._writer, WriteKind.MARK, "messages", row_id,
-            values={"read_at": _now()}, lane=f"messages:{row_id}",
+            values={"read_at": self._writer.database_now()}, lane=f"messages:{row_id}",
         )  # fmt: skip
 
 
@@ -203,7 +207,7 @@ class Loyalty(LoyaltyTable):
         shown = {
             "id": row_id, "customer_id": _customer_id(self._writer), "points": -points,
             "kind": "redeem", "reason": reason, "entry_no": 0, "balance_after": 0,
-            "created_at": _now(), "version": 0,
+            "created_at": self._writer.database_now(), "version": 0,
         }  # fmt: skip
         return _write(
             self._writer, WriteKind.CALL, "loyalty_transactions", row_id,
@@ -279,7 +283,7 @@ def _insert(
     writer: Writer, table: str, values: Row, shown: Row, *, lane: str = ""
 ) -> PendingWrite[Any]:
     row_id = str(uuid.uuid4())
-    now = _now()
+    now = writer.database_now()  # among rows of the database
     times = {"created_at": now, "updated_at": now, "version": 0}
     values = {"id": row_id, **values}
     return _write(
@@ -304,7 +308,7 @@ def _write(
     return writer.submit(
         Write(
             str(uuid.uuid4()), writer.scope, kind, table, row_id, lane, values,
-            base or {}, shown or {}, function, _now(),
+            base or {}, shown or {}, function, datetime.now(UTC).isoformat(),
         )
     )  # fmt: skip
 
@@ -323,7 +327,3 @@ def _customer_id(writer: Writer) -> str:
 def _own_name(writer: Writer) -> str | None:
     row = writer.shown_row("customers", _customer_id(writer))
     return None if row is None else row.get("name")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -99,15 +100,18 @@ class FeedReader:
         async def ask() -> HttpAnswer:
             return await self._database.snapshot(effect.scope, token=self._token)
 
+        asked_s = time.time()
         answer = await self._attempt(effect.request, ask, self._timeout_s)
         if answer is not None:
             taken = await self._attempt(
-                effect.request, lambda: self._take_in(effect.request, answer), None
+                effect.request, lambda: self._take_in(effect.request, answer, asked_s), None
             )
             if taken is not None:
                 self._post(taken)
 
-    async def _take_in(self, request: int, answer: HttpAnswer) -> ev.SnapshotAnswered | None:
+    async def _take_in(
+        self, request: int, answer: HttpAnswer, asked_s: float
+    ) -> ev.SnapshotAnswered | None:
         """Read, compare and store a snapshot before the core takes it over in one moment.
 
         None if nobody waits for it any more; only then may the rows shown have changed.
@@ -118,7 +122,7 @@ class FeedReader:
             return core.sync.is_awaiting(request)
 
         shown = core.replica.tables
-        snapshot = await self._database.read_snapshot(answer, shown, is_wanted)
+        snapshot = await self._database.read_snapshot(answer, asked_s, shown, is_wanted)
         if snapshot is None:
             return None
         comparing = compare(shown, snapshot, is_reported=core.sync.is_primed)

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from pydantic_core import from_json
 
 from portal_sdk._core.json_value import as_object
+from portal_sdk._runtime.server_clock import ServerClock
 from portal_sdk.errors import (
     ApiKeyRejectedError,
     ConflictError,
@@ -91,11 +92,18 @@ class RequestParts(TypedDict, total=False):
 
 
 class HttpApi:
-    """Sends JSON requests to one project; every failure becomes a PortalError."""
+    """Sends JSON requests to one project; every failure becomes a PortalError.
 
-    __slots__ = ("_base_url", "_transport")
+    Attributes:
+        clock: What is known of the project's clock.
+    """
 
-    def __init__(self, transport: HttpTransport, base_url: str) -> None:
+    __slots__ = ("_base_url", "_transport", "clock")
+
+    def __init__(
+        self, transport: HttpTransport, base_url: str, clock: ServerClock | None = None
+    ) -> None:
+        self.clock = clock or ServerClock()
         self._transport = transport
         self._base_url = base_url
 

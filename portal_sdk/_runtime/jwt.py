@@ -26,12 +26,13 @@ class TokenClaims:
         """Return the remaining life in seconds, or None without an expiry.
 
         A token that was issued for us just now lives ``exp - iat`` whatever our clock says, so
-        a wrong clock does not matter. Of any other token only the clock can tell.
+        a wrong clock does not matter. Of any other token only the clock can tell, and it is wrong
+        if it says that the token is yet to be issued.
         """
         if self.expires_at_s is None:
             return None
-        if is_new and self.issued_at_s is not None:
-            return max(0.0, self.expires_at_s - self.issued_at_s)
+        if self.issued_at_s is not None:
+            wall_now_s = self.issued_at_s if is_new else max(wall_now_s, self.issued_at_s)
         return max(0.0, self.expires_at_s - wall_now_s)
 
 

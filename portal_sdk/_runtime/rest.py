@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -35,30 +36,41 @@ class DatabaseApi:
             )
 
     async def read_snapshot(
-        self, answer: HttpAnswer, shown: Tables, is_wanted: Callable[[], bool]
+        self, answer: HttpAnswer, asked_s: float, shown: Tables, is_wanted: Callable[[], bool]
     ) -> Snapshot | None:
         """Decode the answer to ``snapshot``; the event loop is held up for a moment at a time.
 
         Args:
-            answer: What ``snapshot`` returned.
+            answer: What ``snapshot`` returned, a moment ago.
+            asked_s: This machine's clock when it was asked for.
             shown: The rows known so far; those that are equal are not kept twice.
             is_wanted: Whether to go on; None is returned otherwise.
         """
+        arrived_s = time.time()
         try:
-            return await run_in_pieces(read_snapshot(answer.content, shown), is_wanted)
+            snapshot = await run_in_pieces(read_snapshot(answer.content, shown), is_wanted)
         except ValueError as error:
             raise self._http.not_json(answer) from error
+        if snapshot is not None:
+            self._http.clock.note(snapshot.now, asked_s, arrived_s)
+        return snapshot
 
     async def pull(
         self, scope: str, *, epoch: str, after_n: int, limit: int, token: str
     ) -> PullPage:
         """Read the changes after a cursor."""
         body = {"scope": scope, "epoch": epoch, "after_n": after_n, "limit": limit}
-        return parse_pull(await self._rpc("portal_pull", body, token))
+        sent_s = time.time()
+        page = parse_pull(await self._rpc("portal_pull", body, token))
+        self._http.clock.note(page.now, sent_s, time.time())
+        return page
 
     async def head(self, scope: str, *, token: str) -> Head:
         """Read where the feed stands."""
-        return parse_head(await self._rpc("portal_head", {"scope": scope}, token))
+        sent_s = time.time()
+        head = parse_head(await self._rpc("portal_head", {"scope": scope}, token))
+        self._http.clock.note(head.now, sent_s, time.time())
+        return head
 
     async def find_scope(self, user_id: str, *, token: str) -> str:
         """Return the feed scope of the customer this user is.

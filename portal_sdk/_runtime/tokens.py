@@ -206,7 +206,7 @@ class _CallableTokens:
 
     async def fetch(self, http: HttpApi, *, renew: bool) -> IssuedToken:
         """Call the application; what it raises means "not now" unless it is an AuthError."""
-        del http, renew
+        del renew
         try:
             value = self._provider()
             token = await value if inspect.isawaitable(value) else value
@@ -219,4 +219,6 @@ class _CallableTokens:
         if not isinstance(token, str) or not token.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise SignInRefusedError("The token callable returned no token: sign in again")
         claims = read_claims(token.strip())
-        return IssuedToken(token.strip(), claims.user_id, claims.life_s(time.time(), is_new=False))
+        return IssuedToken(
+            token.strip(), claims.user_id, claims.life_s(http.clock.now_s(), is_new=False)
+        )

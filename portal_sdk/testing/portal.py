@@ -35,7 +35,7 @@ class FakePortal(Portal):
     network: FakeNetwork
 
     def _create_http(self) -> HttpApi:
-        return HttpApi(_FakeTransport(self.network), FAKE_URL)
+        return HttpApi(_FakeTransport(self.network), FAKE_URL, self._clock)
 
     def _create_transport(self) -> Transport:
         return self.network.transport
