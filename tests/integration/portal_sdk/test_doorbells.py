@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from portal_sdk import PasswordAuth, Portal, PortalConfig, ReadyTimeoutError
+from portal_sdk._runtime.rest import DatabaseApi
 from tests.support.waiting import eventually, never
 
 
@@ -28,15 +29,13 @@ async def test_entries_that_come_with_the_ring_need_no_read(
         assert portal.status.doorbell == "postgres_changes"
         await eventually(lambda: portal._core.sync.state == "current")
         pulls: list[Any] = []
-        driver = portal._driver
-        assert driver is not None
-        real = driver._database.pull
+        real = DatabaseApi.pull
 
         async def counted(*arguments: Any, **more: Any) -> Any:
             pulls.append(arguments)
             return await real(*arguments, **more)
 
-        monkeypatch.setattr(driver._database, "pull", counted)
+        monkeypatch.setattr(DatabaseApi, "pull", counted)
         stream = portal.jobs.changes()
         for number in range(1, 11):
             await account.rename_job(job_id, str(number))
