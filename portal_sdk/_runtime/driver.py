@@ -74,7 +74,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._token_task: asyncio.Task[None] | None = None
         self._is_closing = False
-        self._is_performing = False
+        self._is_performing = self._is_in_midst = False
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock_offset_s: float | None = None
@@ -99,7 +99,7 @@ class Driver:
     @property
     def is_telling(self) -> bool:
         """Whether some changes that the tables show are yet to be told."""
-        return self._announcer.has_more
+        return self._is_in_midst or self._announcer.has_more
 
     @property
     def store_error(self) -> StoreError | None:
@@ -223,16 +223,21 @@ class Driver:
         self._is_closing = self._is_closing or isinstance(event, ev.CloseAsked)
 
     def _perform(self, effects: list[do.Effect]) -> None:
-        self._is_performing = True
+        self._is_performing = self._is_in_midst = True
         try:
             for effect in effects:
                 self._performers[type(effect)](effect)
+            self._is_in_midst = False
             self._observer.progressed()
         finally:
-            self._is_performing = False
+            self._is_performing = self._is_in_midst = False
 
     def _tell_some(self) -> None:
-        self._announcer.tell_some()
+        self._is_in_midst = True
+        try:
+            self._announcer.tell_some()
+        finally:
+            self._is_in_midst = False
         if not self._announcer.has_more:
             self._observer.progressed()
 

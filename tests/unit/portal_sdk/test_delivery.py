@@ -323,3 +323,25 @@ async def test_a_change_under_a_local_write_is_told_also_in_a_later_piece(
         assert change.previous is not None
         assert (change.previous.name, change.record.name) == ("Jo", "Joanna")
         assert (change.previous.phone, change.record.phone, change.source) == ("1", "1", "resync")
+
+
+async def test_own_rows_that_come_back_together_are_each_inserted_once() -> None:
+    """The first settles its write; the others are in the tables by then, and not told yet."""
+    project = FakeProject()
+    jo = project.add_customer()
+    seen: dict[str, list[tuple[str, str]]] = {}
+    async with project.portal(jo) as portal:
+        await portal.ready()
+
+        @portal.jobs.on_change
+        async def note(change: Any) -> None:
+            seen.setdefault(str(change.record.id), []).append((change.kind, change.source))
+
+        project.faults.loses_doorbells = True
+        own = [(await portal.jobs.request("Tap")).row_id for _ in range(4)]
+        await eventually(lambda: portal.status.pending_writes == 0)
+        project.faults.loses_doorbells = False
+        rung = project.insert(jo, "jobs", title="rings")
+        await eventually(lambda: rung in seen and len(portal.outbox) == 0)
+    once = [("insert", "local"), ("update", "live")]
+    assert seen == {**dict.fromkeys(own, once), rung: [("insert", "live")]}
