@@ -8,6 +8,7 @@ import httpx
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_service import health
 from crm_service.access import StaffCheck
@@ -96,6 +97,28 @@ signed-in member of staff, under row-level security; customers' portals see the 
 """
 
 
+class Service(FastAPI):
+    """A FastAPI application with layers around it.
+
+    Middleware stands within FastAPI's own layers. These stand around them, so that what
+    ``FastPath`` serves passes ours alone.
+
+    Attributes:
+        entrance: The outermost layer; the innermost one calls ``serve``.
+    """
+
+    entrance: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, or the lifespan."""
+        scope["app"] = self
+        await self.entrance(scope, receive, send)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle what the layers let through, as FastAPI does."""
+        await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
     """Build the application.
 
@@ -116,7 +139,7 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
             app.state.services = _create_services(settings, http, wire, metrics)
             yield
 
-    app = FastAPI(
+    app = Service(
         title="Portal Sync CRM",
         version="1",
         description=_DESCRIPTION,
@@ -134,24 +157,23 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
     app.include_router(_version_1())
     install_problem_handlers(app)
     install_openapi(app)
-    _add_middleware(app, settings, metrics)
+    app.entrance = _surround(app.serve, settings, metrics)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
-    """Add the layers, from the innermost to the outermost."""
-    app.add_middleware(Strictness)
-    app.add_middleware(FastPath)
-    app.add_middleware(
-        BodyLimit,
+def _surround(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
+    """Put the layers around FastAPI, from the innermost to the outermost."""
+    app = FastPath(Strictness(app))
+    app = BodyLimit(
+        app,
         max_bytes=settings.max_body_bytes,
         pause_s=settings.body_pause_s,
         larger={"/v1/imports/": settings.max_import_bytes},
     )
-    app.add_middleware(Admission, rate=settings.rate_limit)
+    app = Admission(app, rate=settings.rate_limit)
     if settings.origins:
-        app.add_middleware(
-            CORSMiddleware,
+        app = CORSMiddleware(
+            app,
             allow_origins=settings.origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=_CORS_REQUEST_HEADERS,
@@ -159,7 +181,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             max_age=600,
         )
     protection = SecurityHeaders(https_only=settings.environment == "production")
-    app.add_middleware(RequestContext, metrics=metrics, protection=protection)
+    return RequestContext(app, metrics=metrics, protection=protection)
 
 
 def _version_1() -> APIRouter:

@@ -33,6 +33,9 @@ from crm_service.versions import render_etag
 class _DocumentedBearer(HTTPBearer):
     """Say in the documentation how callers identify themselves; ``Admission`` looks at it."""
 
+    only_documents = True
+    """For whoever calls it: it reads nothing and gives None."""
+
     async def __call__(self, request: HTTPConnection) -> None:
         """Read nothing."""
 
@@ -58,6 +61,10 @@ class Services:
 # All dependencies are coroutines: FastAPI runs plain functions in threads, which costs more.
 async def get_services(request: Request) -> Services:
     """Return the application's services."""
+    return _services_of(request)
+
+
+def _services_of(request: Request) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)  # noqa: S101 - set by the lifespan, before any request
     return services
@@ -104,13 +111,15 @@ async def request_fingerprint(request: Request) -> str:
 CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
-async def get_reader(services: ServicesDep, caller: CallerDep) -> Reader:
+async def get_reader(request: Request, caller: CallerDep) -> Reader:
     """Return read access; the staff check runs with each read."""
+    services = _services_of(request)
     return Reader(services.database, services.staff, caller)
 
 
-async def get_writer(services: ServicesDep, caller: CallerDep) -> Writer:
+async def get_writer(request: Request, caller: CallerDep) -> Writer:
     """Return write access, after the staff check."""
+    services = _services_of(request)
     return await Writer.admit(services.database, services.staff, caller)
 
 

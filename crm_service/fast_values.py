@@ -189,7 +189,11 @@ class _Compiler:
             raise UnfitError
         if call in self.known:
             return self.known[call]
-        results = [(each.name, self.add(each)) for each in dependant.dependencies]
+        # Some dependencies stand for the documentation only, and give None.
+        silent = [each for each in dependant.dependencies if _only_documents(each)]
+        results = [
+            (each.name, self.add(each)) for each in dependant.dependencies if each not in silent
+        ]
         parameters = _parameters(dependant)
         needed = tuple(each for each in parameters if each.required or each.place == "body")
         optional = tuple(each for each in parameters if each not in needed)
@@ -197,7 +201,10 @@ class _Compiler:
             call=call,
             needed=needed,
             optional=optional,
-            defaults={each.name: each.default for each in optional},
+            defaults={
+                **{each.name: each.default for each in optional},
+                **{each.name: None for each in silent if each.name is not None},
+            },
             results=tuple((name, index) for name, index in results if name is not None),
             request_names=tuple(
                 name
@@ -227,6 +234,10 @@ def compile_handler(dependant: Dependant) -> Handler | None:
     query = frozenset(each.key for each in parameters if each.place == "query")
     wants_response = any(step.response_name is not None for step in steps)
     return Handler(tuple(steps), headers, query, bool(bodies), wants_response)
+
+
+def _only_documents(dependant: Dependant) -> bool:
+    return bool(getattr(dependant.call, "only_documents", False))
 
 
 def _is_plain(dependant: Dependant) -> bool:

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
-from starlette.responses import Response
 
 from crm_service.errors import InvalidRequestError
+from crm_service.printed_response import PrintedResponse
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -30,15 +30,13 @@ class Page(BaseModel, Generic[T]):
     )
 
 
-class PageResponse(Response):
+class PageResponse(PrintedResponse):
     """A ``Page`` whose rows are printed already.
 
     Args:
         items: Them, a JSON array.
         next_cursor: Of the next page.
     """
-
-    media_type = "application/json"
 
     def __init__(self, items: bytes, next_cursor: str | None) -> None:
         cursor = b"null" if next_cursor is None else to_json(next_cursor)

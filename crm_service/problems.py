@@ -125,7 +125,8 @@ def render_problem(error: ServiceError, request_id: str) -> ProblemResponse:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Make every error of the application a problem; bugs are caught by the middleware."""
+    """Make every error of the application a problem, bugs included."""
+    app.add_exception_handler(Exception, _on_bug)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
@@ -137,6 +138,11 @@ def internal_problem(request_id: str) -> ProblemResponse:
         f"The service failed. Nothing can be said about the effect; report request {request_id}."
     )
     return render_problem(error, request_id)
+
+
+async def _on_bug(request: Request, _error: Exception) -> ProblemResponse:
+    """Answer a request that met a bug; it is raised again, and logged where it arrives."""
+    return internal_problem(request.state.request_id)
 
 
 def on_service_error(request: Request, error: Exception) -> ProblemResponse:

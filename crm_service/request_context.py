@@ -54,9 +54,10 @@ class RequestContext:
             await self._app(scope, receive, exchange.send)
         except Exception:
             logger.exception("request failed with a bug")
-            if exchange.status is not None:
+            if exchange.status is None:
+                await internal_problem(request_id)(scope, receive, exchange.send)
+            elif not exchange.is_complete:
                 raise
-            await internal_problem(request_id)(scope, receive, exchange.send)
         finally:
             duration_s = time.perf_counter() - started
             # Later: what was sent leaves the process when this turn of the event loop ends.
@@ -88,6 +89,7 @@ class _Exchange:
     def __init__(self, path: str, send: Send, request_id: str, protection: SecurityHeaders) -> None:
         self.request_id = request_id
         self.status: int | None = None
+        self.is_complete = False
         self._path = path
         self._send = send
         self._protection = protection
@@ -117,6 +119,8 @@ class _Exchange:
                     self._problem = value.decode("latin-1")
             self._protection.add_to(headers, self._path)
             headers.append((_REQUEST_ID_NAME, self.request_id.encode("latin-1")))
+        elif message["type"] == "http.response.body":
+            self.is_complete = not message.get("more_body", False)
         await self._send(message)
 
 

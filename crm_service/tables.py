@@ -10,7 +10,6 @@ from uuid import UUID, uuid4, uuid5
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
-from starlette.responses import Response
 
 from crm_service.access import Reader, Writer
 from crm_service.database import Row
@@ -22,6 +21,7 @@ from crm_service.errors import (
 )
 from crm_service.fields import Record
 from crm_service.pagination import PageRequest, PageResponse
+from crm_service.printed_response import PrintedResponse
 from crm_service.row_text import RowsText
 from crm_service.versions import render_etag
 
@@ -64,14 +64,11 @@ class Joined:
         return f"{','.join(own)},...{self.relation}{kind}({','.join(self.columns)})"
 
 
-class RowResponse(Response):
+class RowResponse(PrintedResponse):
     """A row as the database printed it, with its ETag."""
 
-    media_type = "application/json"
-
     def __init__(self, text: bytes, version: int) -> None:
-        super().__init__(text)
-        self.raw_headers.append((b"etag", render_etag(version).encode()))
+        super().__init__(text, (b"etag", render_etag(version).encode()))
 
 
 class Table(Generic[RecordT]):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from crm_service.analytics.schemas import Dashboard
 from crm_service.dependencies import ReaderDep
 from crm_service.errors import InvalidRequestError
+from crm_service.printed_response import PrintedResponse
 
 router = APIRouter(prefix="/analytics", tags=["analytics"])
 _DEFAULT_DAYS = 30
@@ -37,4 +38,4 @@ async def get_dashboard(
     arguments = {"first_day": first, "last_day": last, "zone": zone}
     # Passed on as it is: reading and printing the days of a year again takes 4 ms.
     text = await reader.call_for_text("dashboard", arguments)
-    return Response(text, media_type="application/json")
+    return PrintedResponse(text)
