@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from portal_sdk import PortalConfig, TokenAuth
+from portal_sdk._runtime import driver, feed_reader, rest, server_clock
 from portal_sdk._runtime import tokens as token_module
 from tests.faults.proxy import FaultProxy
 from tests.faults.scenario import portal_of, portals_of_each_kind, shows_the_truth, truth_of
@@ -201,10 +202,49 @@ async def test_a_clock_that_is_five_minutes_wrong_changes_nothing(
     customer: Any, proxy: FaultProxy, skew_s: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The machine's clock is wrong from the start: the session lives as long as the server says."""
-    real = time.time
-    monkeypatch.setattr(token_module.time, "time", lambda: real() + skew_s)
+    for module in (
+        driver,
+        feed_reader,
+        rest,
+        server_clock,
+        token_module,
+    ):  # not the stack's own clock
+        monkeypatch.setattr(module, "time", WrongClock(skew_s))
     async with portal_of(customer, proxy.url, config=PortalConfig()) as portal:
         await shows_the_truth(portal, customer)
         before = proxy.statuses.total()
         await never(lambda: portal.status.state != "live", 3)
         assert proxy.statuses.total() - before < 10
+        sent = await portal.messages.send("when?")
+        shown = portal.messages[sent.row_id].created_at
+        assert shown is not None
+        assert abs(shown.timestamp() - time.time()) < 30
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("skew_s", [-300, 300])
+async def test_an_applications_short_tokens_are_renewed_in_time_whatever_our_clock(
+    customer: Any, proxy: FaultProxy, skew_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 50 to 80 % of their life: not each second, and not after the server has refused them."""
+    for module in (driver, feed_reader, rest, server_clock, token_module):
+        monkeypatch.setattr(module, "time", WrongClock(skew_s))
+    issuer = ShortTokens(customer, 10)
+    async with portal_of(customer, proxy.url, auth=tokens_of(issuer)) as portal:
+        await portal.ready(timeout_s=30)
+        await never(lambda: portal.status.state != "live", 16)
+    assert issuer.issued_count in {3, 4, 5}
+
+
+class WrongClock:
+    """The module ``time`` on a machine whose clock is wrong."""
+
+    def __init__(self, skew_s: float) -> None:
+        self._skew_s = skew_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def time(self) -> float:
+        """Return what this machine takes for the time."""
+        return time.time() + self._skew_s

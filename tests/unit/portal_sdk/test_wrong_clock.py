@@ -71,12 +71,17 @@ async def test_a_message_stands_behind_those_before_it_and_ages_are_true(skew_s:
         project.faults.write_refusal = (503, "", "later")
         sent = await portal.messages.send("from the customer")
         request = await portal.jobs.request("Boiler")
-        shown = portal.messages[sent.row_id]
-        assert abs(datetime.now(UTC) - shown.created_at) < timedelta(seconds=30)
-        assert shown.created_at > portal.messages[before].created_at
-        assert abs(datetime.now(UTC) - portal.jobs[request.row_id].created_at) < timedelta(
-            seconds=30
+        shown, asked = (
+            portal.messages[sent.row_id].created_at,
+            portal.jobs[request.row_id].created_at,
         )
+        earlier = portal.messages[before].created_at
+        assert shown
+        assert asked
+        assert earlier
+        assert abs(datetime.now(UTC) - shown) < timedelta(seconds=30)
+        assert shown > earlier
+        assert abs(datetime.now(UTC) - asked) < timedelta(seconds=30)
         project.faults.write_refusal = None
         changes = portal.changes()
         project.insert(jo, "messages", body="again")
