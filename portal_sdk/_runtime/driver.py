@@ -35,6 +35,10 @@ CLOCK_LOOK_S = 3.0
 """After a sleep of the machine this much of being awake passes at most before it is noticed."""
 
 
+FINISHED_ON_CLOSE = ("portal-close", "portal-remember-login")
+"""Tasks that closing waits for: else a short session would not be known offline (SYNC-21)."""
+
+
 class Observer(Protocol):
     """Told what the driver did; every method only enqueues."""
 
@@ -170,7 +174,7 @@ class Driver:
         closing = [asyncio.ensure_future(link.close()) for link in self._links.values()]
         self._links.clear()
         for task in self._tasks:
-            if not task.get_name().startswith("portal-close"):
+            if not task.get_name().startswith(FINISHED_ON_CLOSE):
                 task.cancel()
         waiting = [*closing, *self._tasks]
         if waiting:

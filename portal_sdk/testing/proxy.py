@@ -37,19 +37,22 @@ class FaultProxy:
         self.delay_s = 0.0
         self._target = (parts.hostname, parts.port or 80)
         self._server: asyncio.Server | None = None
+        self._port: int | None = None
+        self._is_closing = False
         self._pumps: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._awake = asyncio.Event()
 
     @property
     def url(self) -> str:
-        """The URL to give to the portal."""
-        if self._server is None:
+        """The URL to give to the portal; after the exit nobody answers there."""
+        if self._port is None:
             raise ConfigurationError("Enter the proxy first: async with FaultProxy(...) as proxy")
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(
@@ -60,6 +63,7 @@ class FaultProxy:
     ) -> None:
         if self._server is not None:
             self._server.close()
+        self._is_closing = True
         self.cut()
         for task in list(self._pumps):
             task.cancel()
@@ -96,6 +100,9 @@ class FaultProxy:
                 group.create_task(self._pump(far_reader, writer))
         except* OSError:
             pass  # one end is gone; the other is closed below
+        except* asyncio.CancelledError:
+            if not self._is_closing:  # asyncio reports a handler that ends as cancelled
+                raise
         finally:
             for end in (writer, far):
                 if end is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,3 +170,38 @@ async def test_the_fault_proxy_forwards_cuts_refuses_and_holds_back() -> None:
     await server.wait_closed()
     with pytest.raises(ConfigurationError):
         FaultProxy("https://example.com")
+
+
+async def test_leaving_the_fault_proxy_with_open_connections_is_quiet() -> None:
+    """No traceback of asyncio's, and its address goes on to be where nobody answers."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: complaints.append(what))
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with FaultProxy(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as proxy:
+        url = proxy.url
+        _reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        await eventually(lambda: len(proxy._writers) == 2)
+    await asyncio.sleep(0)
+    assert (proxy.url, complaints) == (url, [])
+    writer.close()
+    server.close()
+    await server.wait_closed()
+    await asyncio.sleep(0.01)
+
+
+async def test_a_session_that_was_closed_at_once_is_known_offline(tmp_path: Path) -> None:
+    """A script reads and goes; the next one shows its rows without a network all the same."""
+    project = FakeProject()
+    jo = project.add_customer(name="Jo")
+    async with project.portal(jo, store=tmp_path / "p.db") as portal:
+        await portal.ready()
+    project.faults.is_offline = True
+    async with project.portal(jo, store=tmp_path / "p.db") as portal:
+        await eventually(lambda: portal.profile.record is not None)
+        assert (portal.customer.name, portal.status.state) == ("Jo", "offline")
