@@ -5,10 +5,11 @@ from __future__ import annotations
 import hmac
 import json
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -220,6 +221,7 @@ class SqliteStore:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
+        self._create_privately()
         connection = sqlite3.connect(
             self._path, timeout=0.2, isolation_level=None, check_same_thread=False
         )
@@ -239,6 +241,13 @@ class SqliteStore:
             connection.close()
             raise
         return connection
+
+    def _create_privately(self) -> None:
+        """A new file is for its owner alone: it holds a person's data. SQLite's own follow it."""
+        if str(self._path) == ":memory:":
+            return  # no file, says SQLite
+        with suppress(OSError):  # it exists, or SQLite says better why it cannot be made
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
     def _note_generation(self, connection: sqlite3.Connection, meta: dict[str, str]) -> None:
         self._generation = int(meta.get("generation", "0"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -271,3 +272,27 @@ def test_a_write_that_cannot_be_read_does_not_hold_back_the_others(
         assert outbox.load("owner") == [ENTRY]
         assert "2 unsent writes cannot be read" in caplog.text
         assert connection.execute("select count(*) from outbox").fetchone() == (3,)
+
+
+def test_a_new_store_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Under the usual mask, too; the mode of a file that exists is the user's own choice."""
+    path, before = tmp_path / "p.db", os.umask(0o022)
+    try:
+        store = SqliteStore(path)
+        store.open(PROJECT, USER)
+        store.commit(commit(1, JOB))
+        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+        store.close()
+    finally:
+        os.umask(before)
+    path.chmod(0o640)
+    filled(path)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_store_in_sqlites_memory_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled(Path(":memory:"))
+    assert list(tmp_path.iterdir()) == []
