@@ -148,13 +148,14 @@ class RealtimeClient:
             schema: Schema name.
 
         Raises:
-            ConfigurationError: An unknown event, or no table.
+            ConfigurationError: An unknown event, no table, or a filter without column and operator.
             StateError: The client is not entered.
             JoinRejectedError: While entering: no such table or column, says the server.
         """
         name = table or _table_of(model)
         if event not in EVENTS:
             raise ConfigurationError(f"event must be one of {', '.join(EVENTS)}, not {event!r}")
+        _split_filter(filter)
         self._signed_in()
         return TableChanges(self._hub, model, (event, schema, name, filter))
 
@@ -184,13 +185,11 @@ class RealtimeClient:
             Safe.
         """
         name = table or _table_of(model)
-        column, separator, condition = (filter or "").partition("=")
-        if filter and not (column and separator and condition):
-            raise ConfigurationError(f"A filter looks like customer_id=eq.<uuid>, not {filter!r}")
+        column, condition = _split_filter(filter)
         self._signed_in()
         records: list[ModelT] = []
         params = {"select": "*", "order": "id", "limit": str(PAGE_ROWS)}
-        if filter:
+        if column:
             params[column] = condition
         while True:
             rows = await self._get(name, params)
@@ -254,6 +253,17 @@ def _table_of(model: type[BaseModel]) -> str:
         if known is model:
             return name
     raise ConfigurationError(f"Name the table of {model.__name__}: table_changes(..., table=...)")
+
+
+def _split_filter(value: object) -> tuple[str, str]:
+    """Return the column and the condition; Realtime says only after joining what is wrong."""
+    if value is None:
+        return "", ""
+    column, _, condition = value.partition("=") if isinstance(value, str) else ("", "", "")
+    operator, dot, _ = condition.partition(".")
+    if not (column.strip() and operator.strip() and dot):
+        raise ConfigurationError(f"A filter looks like customer_id=eq.<uuid>, not {value!r}")
+    return column, condition
 
 
 def _check_topic(topic: object) -> str:

@@ -217,6 +217,7 @@ class BroadcastRoom(_Room):
         options = RoomOptions(topic=topic, sends_ack=True, hears_self=hears_self)
         super().__init__(hub, options, name)
         self._key = key
+        self._hears_self = hears_self
         self._streams: list[_TypedStreams] = []
         self._typing: TypingIndicator | None = None
 
@@ -286,7 +287,7 @@ class BroadcastRoom(_Room):
     def typing(self) -> TypingIndicator:
         """Return the room's typing indicator; always the same one."""
         if self._typing is None:
-            self._typing = TypingIndicator(self.send, self._key)
+            self._typing = TypingIndicator(self.send, self._key, hears_self=self._hears_self)
         return self._typing
 
     def ended(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import uuid
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
@@ -30,9 +31,11 @@ class TypingIndicator:
     Everybody in the room can say anything, so this is a hint for people, not a fact.
     """
 
-    def __init__(self, send: Send, key: str) -> None:
+    def __init__(self, send: Send, key: str, *, hears_self: bool = False) -> None:
         self._send_event = send
         self._key = key
+        # The key is the user's, on every device: what tells our own marks when they come back.
+        self._mark = {"device": str(uuid.uuid4())} if hears_self else {}
         self._roster = TypingRoster(TYPING_EXPIRY_S)
         self._sent_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -73,7 +76,9 @@ class TypingIndicator:
         await self._send(is_typing=False)
 
     def take(self, payload: Row) -> None:
-        """Take a mark of somebody in."""
+        """Take a mark of somebody else in."""
+        if self._mark and payload.get("device") == self._mark["device"]:
+            return
         key, is_typing = payload.get("key"), payload.get("is_typing")
         if isinstance(key, str) and isinstance(is_typing, bool):
             now = asyncio.get_running_loop().time()
@@ -87,7 +92,9 @@ class TypingIndicator:
         self._changes.close()
 
     async def _send(self, *, is_typing: bool) -> None:
-        await self._send_event(TYPING_EVENT, {"key": self._key, "is_typing": is_typing})
+        await self._send_event(
+            TYPING_EVENT, {"key": self._key, "is_typing": is_typing, **self._mark}
+        )
 
     def _expire(self) -> None:
         self._timer = None

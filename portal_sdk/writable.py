@@ -22,7 +22,7 @@ LONGEST_TITLE = 200
 LONGEST_TEXT = {"description": 10_000, "address": 1_000}
 LONGEST_REASON = 1000
 MOST_POINTS = 1_000_000_000
-PROFILE_COLUMNS = frozenset({"name", "email", "phone", "address"})
+LONGEST_PROFILE = {"name": 200, "email": 320, "phone": 50, "address": 1_000}
 
 
 class Writer(Protocol):
@@ -235,25 +235,28 @@ class Profile(ProfileTable):
         ``WriteConflictError``; changes of other columns are kept, theirs and ours.
 
         Args:
-            columns: ``name``, ``email``, ``phone``, ``address``; None empties one.
+            columns: ``name``, ``email``, ``phone``, ``address``; None empties one, but not the
+                name.
 
         Raises:
-            ConfigurationError: No column, or one that a customer may not change.
+            ConfigurationError: No column, one that a customer may not change, or a text that is
+                too long.
             StateError: The customer is not known yet, or the portal is closed.
             StoreError: The write could not be kept; nothing was done.
 
         Cancellation:
             Nothing is awaited; the change is sent in the background.
         """
-        unknown = sorted(set(columns) - PROFILE_COLUMNS)
+        unknown = sorted(set(columns) - set(LONGEST_PROFILE))
         if unknown or not columns:
             raise ConfigurationError(
-                f"A customer may change {', '.join(sorted(PROFILE_COLUMNS))}"
+                f"A customer may change {', '.join(sorted(LONGEST_PROFILE))}"
                 + (f", not {', '.join(unknown)}" if unknown else ": name at least one")
             )
         for name, value in columns.items():
-            if value is not None:
-                check_text(value, name, may_be_empty=True)
+            if value is not None or name == "name":
+                longest = LONGEST_PROFILE[name]
+                check_text(value, name, longest=longest, may_be_empty=name != "name")
         return _patch(self._writer, "customers", _customer_id(self._writer), dict(columns))
 
     async def set_preferences(self, **preferences: Any) -> PendingWrite[Customer]:

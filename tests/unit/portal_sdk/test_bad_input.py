@@ -340,6 +340,9 @@ async def test_what_could_never_be_sent_is_refused_before_it_is_kept() -> None:
         with pytest.raises(ConfigurationError, match="a write of the outbox, or its id"):
             portal.outbox.retry(5)  # type: ignore[arg-type]
         assert (len(portal.outbox), len(portal.messages)) == (0, 0)
+        for value in (None, "", "x" * 201):
+            with pytest.raises(ConfigurationError, match="name"):
+                await portal.profile.update(name=value)
         await (await portal.profile.update(phone="")).synced(timeout_s=5)
 
 

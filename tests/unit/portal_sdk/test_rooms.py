@@ -8,12 +8,19 @@ from typing import Any
 
 import pytest
 
-from portal_sdk import Job, PortalClosedError, PortalConfig, StateError
+from portal_sdk import (
+    ConfigurationError,
+    Job,
+    PortalClosedError,
+    PortalConfig,
+    StateError,
+    TokenAuth,
+)
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.token_keeper import TokenKeeper
 from portal_sdk._runtime.tokens import IssuedToken
-from portal_sdk.realtime import Gap, TableChanges
+from portal_sdk.realtime import Gap, RealtimeClient, TableChanges
 from portal_sdk.rooms import BroadcastRoom, PresenceRoom
 from tests.support.waiting import eventually
 
@@ -117,3 +124,31 @@ async def test_a_source_of_tokens_that_breaks_is_asked_again() -> None:
     keeper.start()
     await eventually(lambda: keeper.token == "token")
     await keeper.close()
+
+
+async def test_the_own_typing_mark_is_not_somebody_elses(hub: RoomHub) -> None:
+    """In a room that hears itself it comes back; another device of the same user still counts."""
+    room = BroadcastRoom(hub, "customer:1:a", "a", "jo", hears_self=True)
+    sent: list[Any] = []
+
+    async def send(_event: str, payload: Any) -> None:
+        sent.append(payload)
+
+    room.send = send  # type: ignore[method-assign, assignment]
+    typing = room.typing()
+    await typing.touch()
+    room.broadcast("typing", sent[0])
+    assert typing.keys == frozenset()
+    room.broadcast("typing", {"key": "jo", "is_typing": True})
+    assert typing.keys == {"jo"}
+    typing.close()
+
+
+@pytest.mark.parametrize("value", ["garbage", "=eq.1", "id=", "id=1", "", 5])
+async def test_a_filter_that_is_none_is_said_before_anybody_waits(value: Any) -> None:
+    """Realtime takes the join, and tells only afterwards that it cannot read the filter."""
+    client = RealtimeClient(NOBODY, "key", auth=TokenAuth("token"))
+    with pytest.raises(ConfigurationError, match="A filter looks like"):
+        client.table_changes(Job, "*", value)
+    with pytest.raises(ConfigurationError, match="A filter looks like"):
+        await client.read(Job, value)
