@@ -14,6 +14,8 @@ from crm_service.admission import RateLimiter
 from crm_service.customers import routes as customer_routes
 from crm_service.customers.schemas import CustomerRead
 from crm_service.errors import RateLimitedError
+from crm_service.imports import exports
+from crm_service.metrics import Metrics
 from crm_service.observability import JsonFormatter
 from tests.support.crm import (
     CUSTOMER_ROW,
@@ -203,20 +205,38 @@ async def test_somebody_removed_a_moment_ago_is_told_so():
     assert_problem(response, 403, "staff-inactive")
 
 
-async def test_a_bug_is_a_problem_and_leaves_no_data_in_the_log(monkeypatch, caplog):
-    """An unforeseen exception: 500 with the request id; its message is not logged."""
+@pytest.mark.parametrize("path", [f"/v1/customers/{ID}", "/metrics"], ids=["plain", "framework"])
+async def test_a_bug_is_a_problem_and_leaves_no_data_in_the_log(monkeypatch, caplog, path):
+    """An unforeseen exception, in FastAPI or before it: told once, and without its message."""
 
-    async def broken(*_args, **_kwargs):
+    def break_off(*_args):
         raise RuntimeError("row of ada@example.com")
 
-    monkeypatch.setattr(StaffCheck, "require", broken)
+    async def break_off_later(*_args):
+        break_off()
+
+    monkeypatch.setattr(StaffCheck, "require", break_off_later)
+    monkeypatch.setattr(Metrics, "render", break_off)
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
-    with caplog.at_level(logging.INFO, logger="crm_service"):
-        response = await ask(supabase, "GET", f"/v1/customers/{ID}")
+    with caplog.at_level(logging.INFO):
+        response = await ask(supabase, "GET", path)
     assert_problem(response, 500, "internal")
+    assert response.headers["x-content-type-options"] == "nosniff"
     lines = [JsonFormatter().format(record) for record in caplog.records]
-    assert any('"error":"RuntimeError"' in line for line in lines)
+    assert sum('"error":"RuntimeError"' in line for line in lines) == 1
     assert not any("ada@example.com" in line for line in lines)
+
+
+async def test_an_answer_that_breaks_off_does_not_look_whole(monkeypatch):
+    """What had begun cannot become a problem; the server ends the connection."""
+
+    async def broken(*_args, **_kwargs):
+        yield []
+        raise RuntimeError
+
+    monkeypatch.setattr(exports, "_pages", broken)
+    with pytest.raises(RuntimeError):
+        await ask(ScriptedSupabase(rows(CUSTOMER_ROW)), "GET", "/v1/exports/customers")
 
 
 @pytest.mark.parametrize(
