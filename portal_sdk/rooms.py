@@ -168,7 +168,7 @@ class PresenceRoom(_Room):
 
     @property
     def members(self) -> dict[str, Member]:
-        """Everyone in the room by key, ourselves included; a copy."""
+        """Everyone in the room by key; a copy. Our own entry follows the entry into the room."""
         return self._roster.members
 
     def changes(self) -> Stream[PresenceChange]:

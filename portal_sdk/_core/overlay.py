@@ -175,17 +175,23 @@ class Overlay:
             if base.get(table, {}).get(row_id) is not row
         ]
 
-    def take_base(self, key: Key, before: Row | None) -> list[Shift]:
-        """The feed changed a row, of which ``before`` was shown: fold again."""
+    def take_base(self, key: Key, before: Row | None, base: Row | None) -> list[Shift]:
+        """The feed made a row ``base``, of which ``before`` was shown: fold again.
+
+        The feed's newest row may be a later one, whose turn to be told comes next.
+        """
         table, row_id = key
         return [
-            Shift(table, row_id, before, self._refold(key)),
+            Shift(table, row_id, before, self._fold_over(key, base)),
             *self._renumber(table, row_id),
         ]
 
     def _refold(self, key: Key) -> Row | None:
         table, row_id = key
-        base = self._base().get(table, {}).get(row_id)
+        return self._fold_over(key, self._base().get(table, {}).get(row_id))
+
+    def _fold_over(self, key: Key, base: Row | None) -> Row | None:
+        table, row_id = key
         entries = self._entries.get(key)
         if not entries:
             if not self._folded.get(table, True):

@@ -190,7 +190,7 @@ class OutboxRunner:
         finally:
             self._captured = None
         others = [shift for shift in captured if (shift.table, shift.row_id) != key]
-        return [*others, *self._overlay.take_base(key, before)]
+        return [*others, *self._overlay.take_base(key, before, row)]
 
     def refresh(self) -> None:
         """Fold anew what a first snapshot brought; it is not reported as a change."""
@@ -201,7 +201,7 @@ class OutboxRunner:
                 self._perform(self.machine.see_row(key, row, self._now()))
             finally:
                 self._captured = None
-            self._overlay.take_base(key, row)
+            self._overlay.take_base(key, row, row)
 
     async def close(self) -> None:
         """Stop sending; what is not over stays in the store."""

@@ -162,7 +162,7 @@ class World:
                 before = self.overlay.row(table, row_id)
                 self.base.setdefault(table, {})[row_id] = row
                 self.perform(self.machine.see_row((table, row_id), row, self.now))
-                self.overlay.take_base((table, row_id), before)
+                self.overlay.take_base((table, row_id), before, row)
         self.read_n = len(self.feed.log)
 
     # What happens.

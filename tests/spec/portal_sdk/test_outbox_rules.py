@@ -351,11 +351,12 @@ def test_the_overlay_is_rebased_on_every_newer_row() -> None:
     change = RowChange("customers", "update", "c", newer, base["customers"]["c"], 1, None)
     before = overlay.shown_before(change)
     base["customers"]["c"] = newer
-    shift = overlay.take_base(("customers", "c"), before)[0]
+    shift = overlay.take_base(("customers", "c"), before, newer)[0]
     assert shift.before == {"id": "c", "version": 1, "phone": "1"}
     assert shift.after == {**newer, "phone": "1"}
     base["messages"] = {"row-w1": {"id": "row-w1", "version": 1, "body": "real"}}
-    overlay.take_base(("messages", "row-w1"), overlay.row("messages", "row-w1"))
+    made_up, real = overlay.row("messages", "row-w1"), base["messages"]["row-w1"]
+    overlay.take_base(("messages", "row-w1"), made_up, real)
     assert list(overlay.rows("messages").values()) == [base["messages"]["row-w1"]]
 
 
@@ -367,7 +368,7 @@ def test_pending_ledger_entries_follow_the_newest_real_one() -> None:
     overlay = shown(base, Entry(redeem("r1", 30), 1), Entry(redeem("r2", 20), 2))
     assert [overlay.row(ledger, i)["balance_after"] for i in ("r1", "r2")] == [70, 50]  # type: ignore[index]
     base[ledger]["b"] = {"id": "b", "entry_no": 2, "balance_after": 150, "points": 50}
-    shifts = overlay.take_base((ledger, "b"), None)
+    shifts = overlay.take_base((ledger, "b"), None, base[ledger]["b"])
     assert {s.row_id: s.after["balance_after"] for s in shifts if s.after} == {
         "b": 150, "r1": 120, "r2": 100,
     }  # fmt: skip

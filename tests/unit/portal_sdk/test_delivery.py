@@ -345,3 +345,39 @@ async def test_own_rows_that_come_back_together_are_each_inserted_once() -> None
         await eventually(lambda: rung in seen and len(portal.outbox) == 0)
     once = [("insert", "local"), ("update", "live")]
     assert seen == {**dict.fromkeys(own, once), rung: [("insert", "live")]}
+
+
+@pytest.mark.parametrize("is_acked", [True, False])
+async def test_every_step_of_a_row_with_a_local_write_is_told_from_the_last_one(
+    is_acked: bool,
+) -> None:
+    """Two come in one answer, the first with the own write; none is told twice or skipped."""
+    project = FakeProject()
+    jo = project.add_customer()
+    job_id = project.insert(jo, "jobs", title="before", status="requested")
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        steps = [portal.jobs[job_id]]
+
+        @portal.jobs.on_update
+        async def note(job: Job, previous: Job) -> None:
+            assert previous == steps[-1]
+            steps.append(job)
+
+        project.faults.loses_doorbells = True
+        project.faults.loses_answers = not is_acked
+        await portal.jobs.cancel_request(job_id)
+        await eventually(lambda: project.rows(jo, "jobs")[0]["status"] == "cancelled")
+        if is_acked:
+            await eventually(lambda: portal.status.pending_writes == 0)
+        project.update(jo, "jobs", job_id, title="after")
+        project.faults.loses_doorbells = project.faults.loses_answers = False
+        last = project.insert(jo, "jobs", title="rings")
+        await eventually(lambda: last in portal.jobs and len(portal.outbox) == 0)
+        assert portal.metrics.callback_errors == 0
+    assert [(step.status, step.title) for step in steps[-2:]] == [
+        ("cancelled", "before"),
+        ("cancelled", "after"),
+    ]
+    versions = [step.version for step in steps]
+    assert versions == sorted(versions)
