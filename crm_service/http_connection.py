@@ -62,6 +62,8 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[Answer] | None = None
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._headers_bytes = 0
         self._body: list[bytes] = []
@@ -78,18 +80,19 @@ class HttpConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._answer = answer
-        # A timer on the future costs a tenth of asyncio.timeout, which cancels and catches.
-        timer = loop.call_later(timeout_s, _expire, answer)
+        self._wait_until(loop.time() + timeout_s)
         try:
             self._transport.write(request)
             return await answer
         finally:
-            timer.cancel()
             self._answer = None
 
     def abort(self) -> None:
         """Close at once."""
         self.is_usable = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -153,12 +156,29 @@ class HttpConnection(asyncio.Protocol):
         self.is_usable = self.is_usable and self._parser.should_keep_alive()
         self._answer.set_result(Answer(status, self._headers, b"".join(self._body)))
 
+    def _wait_until(self, due: float) -> None:
+        """Give the answer up at that time of the event loop, unless it is there.
+
+        Nearly all are: a timer that is set and cancelled for each costs more than one that looks,
+        when it ends, how long there is to wait by then.
+        """
+        self._due = due
+        if self._timer is not None and self._timer.when() > due:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        self._timer = None
+        if self._answer is None or self._answer.done():
+            return
+        if asyncio.get_running_loop().time() < self._due:
+            self._wait_until(self._due)
+        else:
+            self._answer.set_exception(TimeoutError())
+
     def _break(self, reason: str) -> None:
         self.abort()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(BrokenError(reason))
-
-
-def _expire(answer: asyncio.Future[Answer]) -> None:
-    if not answer.done():
-        answer.set_exception(TimeoutError())

@@ -245,6 +245,24 @@ async def test_who_gives_up_leaves_no_answer_behind(pieces, patient):
         await eventually(lambda: server.open == 1)
 
 
+async def test_each_answer_is_waited_for_as_long_as_its_request_says():
+    """On one connection: longer than the request before it, or for less time."""
+    async with wire_to(OK, None) as (wire, server):
+        await get(wire, timeout_s=0.05)
+        asking = asyncio.create_task(get(wire, timeout_s=10.0))
+        await asyncio.sleep(0.2)
+        assert not asking.done()
+        assert server.connections == 1
+        asking.cancel()
+    async with wire_to(OK, None) as (wire, server):
+        await get(wire, timeout_s=10.0)
+        async with asyncio.timeout(5) as patience:
+            with pytest.raises(TimeoutError):
+                await get(wire, timeout_s=0.05)
+        assert not patience.expired()
+        assert server.connections == 1
+
+
 async def test_nonsense_inside_a_body_ends_the_wait():
     """At once, not by the time-out."""
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
