@@ -164,12 +164,6 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
 def _surround(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
     """Put the layers around FastAPI, from the innermost to the outermost."""
     app = FastPath(Strictness(app))
-    app = BodyLimit(
-        app,
-        max_bytes=settings.max_body_bytes,
-        pause_s=settings.body_pause_s,
-        larger={"/v1/imports/": settings.max_import_bytes},
-    )
     app = Admission(app, rate=settings.rate_limit)
     if settings.origins:
         app = CORSMiddleware(
@@ -180,8 +174,13 @@ def _surround(app: ASGIApp, settings: Settings, metrics: Metrics) -> ASGIApp:
             expose_headers=_CORS_ANSWER_HEADERS,
             max_age=600,
         )
+    bodies = BodyLimit(
+        max_bytes=settings.max_body_bytes,
+        pause_s=settings.body_pause_s,
+        larger={"/v1/imports/": settings.max_import_bytes},
+    )
     protection = SecurityHeaders(https_only=settings.environment == "production")
-    return RequestContext(app, metrics=metrics, protection=protection)
+    return RequestContext(app, metrics=metrics, bodies=bodies, protection=protection)
 
 
 def _version_1() -> APIRouter:

@@ -1,50 +1,43 @@
-"""Pure ASGI middleware that refuses bodies that are too large or come too slowly."""
+"""Bodies of requests that are too large or come too slowly are refused where they are read."""
 
 import asyncio
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 
 from crm_service.headers import header
 
 _TOO_LARGE = 413
 _TOO_SLOW = 408
+_ANNOUNCING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BodyLimit:
     """Refuse request bodies of more than ``max_bytes``, or that pause for ``pause_s`` seconds.
 
     Args:
-        app: Who reads the bodies.
         max_bytes: For every path but those of ``larger``.
         pause_s: Longest wait for the next piece.
         larger: Other limits by the beginning of the path.
-
-    The refusal is raised where the application reads the body, so that it is answered like every
-    other error.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        max_bytes: int,
-        pause_s: float,
-        larger: Mapping[str, int] | None = None,
+        self, *, max_bytes: int, pause_s: float, larger: Mapping[str, int] | None = None
     ) -> None:
-        self._app = app
         self._max_bytes = max_bytes
         self._pause_s = pause_s
         self._larger = dict(larger or {})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        limited = _LimitedBody(scope, receive, self._max_of(scope["path"]), self._pause_s)
-        await self._app(scope, limited, send)
+    def limit(self, scope: Scope, receive: Receive) -> Receive:
+        """Return what reads the body of a request within its limits.
+
+        The refusal is raised where the application reads, so that it is answered like every other
+        error.
+        """
+        if not any(name in _ANNOUNCING for name, _ in scope["headers"]):
+            return receive  # RFC 9112, 6.3: such a request has no body
+        return _LimitedBody(scope, receive, self._max_of(scope["path"]), self._pause_s)
 
     def _max_of(self, path: str) -> int:
         for prefix, max_bytes in self._larger.items():

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_service.fast_path import ROUTE_KEY
 from crm_service.headers import header
+from crm_service.limits import BodyLimit
 from crm_service.metrics import Metrics
 from crm_service.observability import RequestRecord, current_request_id
 from crm_service.problems import PROBLEM_HEADER, internal_problem
@@ -31,12 +32,16 @@ class RequestContext:
     Args:
         app: Who answers.
         metrics: Where requests are counted.
+        bodies: Limits of the requests' bodies.
         protection: Headers of every answer.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, protection: SecurityHeaders) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, bodies: BodyLimit, protection: SecurityHeaders
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._bodies = bodies
         self._protection = protection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +56,7 @@ class RequestContext:
         started = time.perf_counter()
         self._metrics.request_started()
         try:
-            await self._app(scope, receive, exchange.send)
+            await self._app(scope, self._bodies.limit(scope, receive), exchange.send)
         except Exception:
             logger.exception("request failed with a bug")
             if exchange.status is None:
