@@ -83,7 +83,7 @@ class RequestContext:
                     method=method,
                     route=route,
                     status=exchange.status,
-                    duration_ms=duration_s * 1000,
+                    duration_ms=round(duration_s * 1000, 2),
                 )
             )
 

@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from portal_sdk._core import events as ev
 from portal_sdk.types import SyncState
-from tests.spec.portal_sdk.world import TABLES, World
+from tests.spec.portal_sdk.model_server import TABLES
+from tests.spec.portal_sdk.world import World
 
 tables = st.sampled_from(TABLES)
 picks = st.integers(0, 7)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from portal_sdk._core import events as ev
 from portal_sdk.types import SyncState
-from tests.spec.portal_sdk.world import TABLES, World
+from tests.spec.portal_sdk.model_server import TABLES
+from tests.spec.portal_sdk.world import World
 
 HISTORIES_PER_PART = int(os.environ.get("PORTAL_HISTORIES", "10000")) // 4
 TIMES_S = (0.01, 0.3, 2.0, 11.0, 31.0)

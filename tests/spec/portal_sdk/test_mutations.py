@@ -19,8 +19,16 @@ from tests.spec.portal_sdk import (
     test_doorbell_rules,
     test_session_rules,
     test_sync_rules,
+    test_verification_rules,
 )
 
+SUITE = (
+    test_sync_rules,
+    test_verification_rules,
+    test_connection_rules,
+    test_doorbell_rules,
+    test_session_rules,
+)
 RED = (
     AssertionError, pytest.fail.Exception, AttributeError, KeyError, TypeError, ValueError,
 )  # fmt: skip
@@ -88,7 +96,7 @@ MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
 
 def rule_tests() -> Iterator[Callable[[], None]]:
     """The tests with literal times that take no argument."""
-    for module in (test_sync_rules, test_connection_rules, test_doorbell_rules, test_session_rules):
+    for module in SUITE:
         for name, function in vars(module).items():
             if name.startswith("test_") and not inspect.signature(function).parameters:
                 yield function
