@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 ROUNDS = 4_000
-PAUSE_S = 0.008
+PAUSE_S = 0.016
 SLOW = 3.0
 """Times the median from which on a piece of work counts as slow."""
 
