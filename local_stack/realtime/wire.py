@@ -23,6 +23,8 @@ _USER_BROADCAST = 4
 _MAX_FIELD_BYTES = 255
 _FINAL_TEXT, _FINAL_BINARY = 0x81, 0x82
 _SHORT_BYTES, _MEDIUM_BYTES = 125, 0xFFFF
+# Made once: json.dumps makes one for each text that is not spaced as usual.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Version(Enum):
@@ -98,7 +100,7 @@ def encode_frame(frame: Rendered) -> bytes:
 
 def dump_json(value: Any) -> str:
     """Return compact JSON text that can always be encoded as UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _COMPACT.encode(value)
     if text.isascii():
         return text
     try:

@@ -21,6 +21,7 @@ from local_stack.realtime.errors import PgOutputError
 log = logging.getLogger(__name__)
 
 _MESSAGES = ("realtime", "messages")
+_COMMIT = b"C"  # says nothing that its Begin has not said
 
 Row: TypeAlias = Mapping[str, str | None]
 
@@ -55,6 +56,8 @@ class StreamReader:
             log.warning("a replication message cannot be read: %s", error)
 
     def _feed(self, data: bytes) -> None:
+        if data[:1] == _COMMIT:
+            return
         table = changed_table(data)
         if table is not None and table in self._relations and not self._is_needed(table):
             return  # most changes: nobody listens to the table, and the row is not even read
