@@ -9,6 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -26,13 +27,24 @@ from crm_service.metrics import Metrics
 from crm_service.row_text import RowsText
 from crm_service.settings import Settings
 from crm_service.upstream_errors import error_from_response
-from crm_service.wire import Answer, BrokenError, ConnectError, PooledWire, TransportWire, Wire
+from crm_service.wire import (
+    Answer,
+    BrokenError,
+    ConnectError,
+    HeaderLines,
+    PooledWire,
+    TransportWire,
+    Wire,
+    WireError,
+)
 
 # What most names and values are made of; to find that out costs less than to quote them.
-_PLAIN = re.compile(r"[A-Za-z0-9_.~*,:()-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_.~*,:()=&-]*")
 
 Row = dict[str, Any]
-Query = Mapping[str, str] | Sequence[tuple[str, str]]
+Query = dict[str, str] | Sequence[tuple[str, str]]
+# Sessions whose headers are kept printed.
+_MAX_SESSIONS = 10_000
 
 _UNKNOWN_RESULT = (
     " Whether the change was made is unknown: send it again with the same id or Idempotency-Key."
@@ -55,7 +67,11 @@ class Caller(NamedTuple):
 class _Call(NamedTuple):
     """One request to PostgREST: what is sent, and whether sending it twice does no harm."""
 
-    sent: tuple[str, str, dict[str, str], bytes | None]
+    method: str
+    target: str
+    headers: dict[str, str]
+    content: bytes | None
+    session: HeaderLines
     reads: bool
 
 
@@ -93,9 +109,12 @@ def create_wire(settings: Settings, transport: httpx.AsyncBaseTransport | None =
 
 def render_query(query: Query) -> str:
     """Return a query for an address, everything but plain text quoted."""
-    pairs = query.items() if isinstance(query, Mapping) else query
-    if _PLAIN.fullmatch("".join([text for pair in pairs for text in pair])):
-        return "&".join([f"{name}={value}" for name, value in pairs])
+    pairs = query.items() if isinstance(query, dict) else query
+    text = "&".join([f"{name}={value}" for name, value in pairs])
+    # As many of both as stand between names and values, and so none within.
+    whole = text.count("=") == len(pairs) == text.count("&") + 1
+    if whole and _PLAIN.fullmatch(text):
+        return text
     return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in pairs])
 
 
@@ -117,6 +136,7 @@ class Database:
         self._slots = asyncio.Semaphore(settings.database_connections)
         self._path = urlsplit(settings.rest_url).path
         self._api_key = settings.supabase_key.get_secret_value()
+        self._session = lru_cache(_MAX_SESSIONS)(self._session_of)
         self._timeout_s = settings.database_timeout_s
         self._retry_after_s = settings.retry_after_s
 
@@ -185,7 +205,8 @@ class Database:
             UpstreamError: What is missing.
         """
         target = f"{self._path}/staff?limit=0"
-        answer = await self._exchange(_Call(("GET", target, {"apikey": self._api_key}, None), True))
+        bare = HeaderLines({"apikey": self._api_key})
+        answer = await self._exchange(_Call("GET", target, {}, None, bare, reads=True))
         refused = answer.status in {401, 403} and b'"42501"' in answer.content
         if not (answer.is_success or refused):
             raise self._error(answer)
@@ -200,12 +221,7 @@ class Database:
         body: Any = None,
         reads: bool = False,
     ) -> _Call:
-        headers = {
-            "apikey": self._api_key,
-            "Authorization": f"Bearer {caller.subject.token.get_secret_value()}",
-            "Accept": "application/json",
-            "X-Request-Id": caller.request_id,
-        }
+        headers = {"X-Request-Id": caller.request_id}
         if caller.idempotency_key is not None:
             headers["Idempotency-Key"] = caller.idempotency_key
             if caller.fingerprint is not None:
@@ -219,7 +235,18 @@ class Database:
         target = f"{self._path}/{path}"
         if query:
             target += "?" + render_query(query)
-        return _Call((method, target, headers, content), reads or method == "GET")
+        session = self._session(caller.subject.token.get_secret_value())
+        return _Call(method, target, headers, content, session, reads or method == "GET")
+
+    def _session_of(self, token: str) -> HeaderLines:
+        """Return the headers that all requests of a session have."""
+        return HeaderLines(
+            {
+                "apikey": self._api_key,
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json",
+            }
+        )
 
     async def _ask(self, call: _Call) -> Any:
         """Send a request and return its JSON."""
@@ -240,51 +267,51 @@ class Database:
         return answer
 
     async def _exchange(self, call: _Call) -> Answer:
-        suffix = "" if call.reads else _UNKNOWN_RESULT
         started = time.perf_counter()
         outcome = "failed"
         try:
-            answer = await self._attempt(call)
+            answer = await self._attempt(call, started + self._timeout_s)
             outcome = str(answer.status)
-        except TimeoutError as error:
-            waited_s = time.perf_counter() - started
-            raise UpstreamTimeoutError(
-                f"The database did not answer within {waited_s:.1f} s.{suffix}",
-                retry_after_s=self._retry_after_s,
-            ) from error
-        except ConnectError as error:
-            raise UpstreamUnavailableError(
-                "The Supabase REST endpoint cannot be reached. Nothing was written; try again.",
-                retry_after_s=self._retry_after_s,
-            ) from error
-        except BrokenError as error:
-            raise UpstreamUnavailableError(
-                f"The connection to the database broke.{suffix}",
-                retry_after_s=self._retry_after_s,
-            ) from error
+        except (TimeoutError, WireError) as error:
+            raise self._no_answer(call, error, time.perf_counter() - started) from error
         else:
             return answer
         finally:
-            self._metrics.database_call(call.sent[0], outcome, time.perf_counter() - started)
+            self._metrics.database_call(call.method, outcome, time.perf_counter() - started)
 
-    async def _attempt(self, call: _Call) -> Answer:
-        now = asyncio.get_running_loop().time
-        until = now() + self._timeout_s
-        if self._slots.locked():
-            async with asyncio.timeout(self._timeout_s):
-                await self._slots.acquire()
+    async def _attempt(self, call: _Call, until_s: float) -> Answer:
+        slots = self._slots
+        if slots.locked():
+            async with asyncio.timeout(until_s - time.perf_counter()):
+                await slots.acquire()
         else:
-            await self._slots.acquire()
+            await slots.acquire()
+        method, target, headers, content, session, reads = call
         try:
+            wait_s = until_s - time.perf_counter()
             try:
-                return await self._wire.exchange(*call.sent, until - now())
+                return await self._wire.exchange(method, target, headers, content, wait_s, session)
             except BrokenError:
                 # Typically a kept connection that the server closed while idle.
-                if not call.reads:
+                if not reads:
                     raise
-                return await self._wire.exchange(*call.sent, until - now())
+            wait_s = until_s - time.perf_counter()
+            return await self._wire.exchange(method, target, headers, content, wait_s, session)
         finally:
-            self._slots.release()
+            slots.release()
+
+    def _no_answer(
+        self, call: _Call, error: TimeoutError | WireError, waited_s: float
+    ) -> UpstreamTimeoutError | UpstreamUnavailableError:
+        suffix = "" if call.reads else _UNKNOWN_RESULT
+        retry_after_s = self._retry_after_s
+        if isinstance(error, TimeoutError):
+            what = f"The database did not answer within {waited_s:.1f} s.{suffix}"
+            return UpstreamTimeoutError(what, retry_after_s=retry_after_s)
+        what = f"The connection to the database broke.{suffix}"
+        if isinstance(error, ConnectError):
+            what = "The Supabase REST endpoint cannot be reached. Nothing was written; try again."
+        return UpstreamUnavailableError(what, retry_after_s=retry_after_s)
 
     def read_rows(self, text: bytes) -> list[Row]:
         """Read the text of rows."""
@@ -297,7 +324,7 @@ class Database:
             raise self.contract_error("The answer is not JSON.") from error
 
     def _rows(self, document: Any) -> list[Row]:
-        if isinstance(document, list) and all(isinstance(row, dict) for row in document):
+        if isinstance(document, list) and not [row for row in document if type(row) is not dict]:
             return document
         raise self.contract_error("The answer is not a list of rows.")
 

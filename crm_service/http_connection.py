@@ -60,32 +60,28 @@ class HttpConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.is_usable = True
         self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[Answer] | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._headers: list[tuple[bytes, bytes]] = []
-        self._headers_bytes = 0
+        self._received_bytes = 0
         self._body: list[bytes] = []
         self._reading_body = False
 
-    async def exchange(self, request: bytes, timeout_s: float) -> Answer:
-        """Send a request and wait for its answer.
+    def send(self, request: bytes, timeout_s: float) -> asyncio.Future[Answer]:
+        """Send a request and return what its answer is waited for with.
 
-        Raises:
-            BrokenError: There will be none.
-            TimeoutError: There was none within ``timeout_s``.
+        The wait ends with ``BrokenError`` if there will be none, and with ``TimeoutError`` if there
+        was none within ``timeout_s``.
         """
         assert self._transport is not None  # noqa: S101 - connected before anybody has it
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer] = loop.create_future()
+        answer: asyncio.Future[Answer] = self._loop.create_future()
         self._answer = answer
-        self._wait_until(loop.time() + timeout_s)
-        try:
-            self._transport.write(request)
-            return await answer
-        finally:
-            self._answer = None
+        self._wait_until(self._loop.time() + timeout_s)
+        self._transport.write(request)
+        return answer
 
     def abort(self) -> None:
         """Close at once."""
@@ -106,10 +102,13 @@ class HttpConnection(asyncio.Protocol):
             # Nobody has asked: the next answer would not be the right one.
             self.abort()
             return
+        self._received_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._break("not HTTP")
+        if self._received_bytes > _MAX_HEADERS_BYTES and not self._reading_body:
+            self._break("headers without end")
 
     def eof_received(self) -> None:
         """Take a body that has no length as complete."""
@@ -125,23 +124,26 @@ class HttpConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Forget the answer before."""
         self._headers = []
-        self._headers_bytes = 0
         self._body = []
         self._reading_body = False
-        if self._answer is not None and self._answer.done():
+        if self._answer is None:
             # Two answers to one request: the next request must not get the second one.
             self._break("more than was asked")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header."""
-        self._headers_bytes += len(name) + len(value)
         self._headers.append((name, value))
-        if self._headers_bytes > _MAX_HEADERS_BYTES or len(self._headers) > _MAX_HEADERS:
-            self._break("headers without end")
 
     def on_headers_complete(self) -> None:
         """Go on with the body."""
         self._reading_body = True
+        headers = self._headers
+        if len(headers) > _MAX_HEADERS or (
+            # What was received may be the beginning of the body as well.
+            self._received_bytes > _MAX_HEADERS_BYTES
+            and sum(len(name) + len(value) for name, value in headers) > _MAX_HEADERS_BYTES
+        ):
+            self._break("headers without end")
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""
@@ -150,11 +152,14 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Give the answer to who waits; a provisional one (1xx) is none."""
         status = self._parser.get_status_code()
-        if status < 200 or self._answer is None or self._answer.done():
+        answer = self._answer
+        if status < 200 or answer is None or answer.done():
             return
+        self._answer = None
         self._reading_body = False
+        self._received_bytes = 0
         self.is_usable = self.is_usable and self._parser.should_keep_alive()
-        self._answer.set_result(Answer(status, self._headers, b"".join(self._body)))
+        answer.set_result(Answer(status, self._headers, b"".join(self._body)))
 
     def _wait_until(self, due: float) -> None:
         """Give the answer up at that time of the event loop, unless it is there.
@@ -167,13 +172,13 @@ class HttpConnection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(due, self._look_at_clock)
+            self._timer = self._loop.call_at(due, self._look_at_clock)
 
     def _look_at_clock(self) -> None:
         self._timer = None
         if self._answer is None or self._answer.done():
             return
-        if asyncio.get_running_loop().time() < self._due:
+        if self._loop.time() < self._due:
             self._wait_until(self._due)
         else:
             self._answer.set_exception(TimeoutError())

@@ -1,64 +1,123 @@
-"""Uvicorn's protocol, except that head and body of an answer leave in one piece.
+"""Uvicorn's protocol, except that a whole answer leaves in one piece and its head is made quickly.
 
-Uvicorn writes them one by one, and with Nagle's algorithm off each is a segment of its own: two
-system calls here, and a caller who is woken twice for one answer.
+Uvicorn writes head and body one by one, and with Nagle's algorithm off each is a segment of its
+own: two system calls here, and a caller who is woken twice for one answer. And it looks through
+each name and value of the head for characters that break out of their line; here names are looked
+through once, and what stands between them together.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Message
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+# They say how the connection goes on, which is uvicorn's to decide.
+_OF_CONNECTIONS = frozenset({b"connection", b"transfer-encoding"})
+# Those that uvicorn refuses in values, besides line breaks.
+_CONTROLS = bytes({*range(32), 127} - {*b"\t\r\n"})
+_MAX_NAMES = 1_000
 
 
-class JoinedWrites:
-    """A transport that waits with a piece for the next one, until this turn of the loop ends.
+class _Beginnings(dict[bytes, bytes]):
+    """The beginning of a line by the header's name; empty where uvicorn has to look at it."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        lower = name.lower()
+        fits = lower not in _OF_CONNECTIONS and not HEADER_RE.search(name)
+        beginning = lower + b": " if fits else b""
+        if len(self) < _MAX_NAMES:
+            self[name] = beginning
+        return beginning
+
+
+_BEGINNINGS = _Beginnings()
+
+
+class _WholeAnswer:
+    """An answer on its way to uvicorn; a head that tells its body's length waits for the body.
 
     Args:
-        transport: Does everything else, and the writing.
+        cycle: Uvicorn's own part; it sends whatever is not a whole answer.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._waiting = b""
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._head: Message | None = None
+        self._body_bytes = b""
 
-    def write(self, data: bytes) -> None:
-        """Write what waits together with this, or let this wait."""
-        if self._waiting:
-            self._transport.write(self._waiting + data)
-            self._waiting = b""
-        elif data:
-            self._waiting = data
-            self._loop.call_soon(self._flush)
+    async def send(self, message: Message) -> None:
+        """Take a message of the application."""
+        head = self._head
+        if head is not None:
+            self._head = None
+            if self._leaves_whole(head, message):
+                return
+            await self._cycle.send(head)  # type: ignore[arg-type]
+        elif message["type"] == "http.response.start":
+            for name, value in message["headers"]:
+                if name == b"content-length":
+                    self._head, self._body_bytes = message, value
+                    return
+        await self._cycle.send(message)  # type: ignore[arg-type]
 
-    def close(self) -> None:
-        """Write what waits, and close."""
-        self._flush()
-        self._transport.close()
+    def _leaves_whole(self, start: Message, message: Message) -> bool:
+        """Send the answer if nothing is special about it, neither here nor in uvicorn."""
+        cycle = self._cycle
+        if message["type"] != "http.response.body" or message.get("more_body", False):
+            return False
+        if not cycle.keep_alive or cycle.access_log:
+            return False
+        if cycle.disconnected or cycle.response_started or cycle.flow.write_paused:
+            return False
+        body = message.get("body", b"")
+        if cycle.scope["method"] == "HEAD":
+            body = b""
+            if not self._body_bytes.isdigit():
+                return False
+        elif b"%d" % len(body) != self._body_bytes:
+            return False
+        head = _render_head(start["status"], [*cycle.default_headers, *start["headers"]])
+        if head is None:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write(head + body)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
-    def is_closing(self) -> bool:
-        """Tell whether the connection ends; asked about at every request."""
-        return self._transport.is_closing()
 
-    def __getattr__(self, name: str) -> Any:
-        """Leave the rest to the transport, behind what waits."""
-        self._flush()
-        return getattr(self._transport, name)
-
-    def _flush(self) -> None:
-        if self._waiting:
-            waiting, self._waiting = self._waiting, b""
-            self._transport.write(waiting)
+def _render_head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes | None:
+    """Return status line and headers; None if uvicorn has to look at them."""
+    parts = [STATUS_LINE[status]]
+    for name, value in headers:
+        beginning = _BEGINNINGS[name]
+        if not beginning:
+            return None
+        parts += beginning, value, b"\r\n"
+    parts.append(b"\r\n")
+    head = b"".join(parts)
+    breaks = len(headers) + 2
+    plain = head.count(b"\n") == breaks and head.count(b"\r") == breaks
+    return head if plain and len(head.translate(None, _CONTROLS)) == len(head) else None
 
 
 class JoinedWritesProtocol(HttpToolsProtocol):
     """What ``uvicorn.Config`` takes as ``http``."""
 
-    def connection_made(  # type: ignore[override]
-        self, transport: asyncio.Transport
-    ) -> None:
-        """Begin."""
-        super().connection_made(cast("asyncio.Transport", JoinedWrites(transport)))
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        answer = _WholeAnswer(cycle)
+        run = cycle.run_asgi(lambda scope, receive, _send: app(scope, receive, answer.send))
+        # As uvicorn does it; without a name, asyncio would print one for each.
+        task = asyncio.Task(run, loop=self.loop, name="request")
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
 
-__all__ = ["JoinedWrites", "JoinedWritesProtocol"]
+__all__ = ["JoinedWritesProtocol"]

@@ -102,7 +102,7 @@ class Table(Generic[RecordT]):
         self._joined = joined
         self._by_name = False
         self._soft_deleted = soft_deleted
-        self.columns: Mapping[str, str] = {} if joined is None else {"select": joined.select()}
+        self.columns: dict[str, str] = {} if joined is None else {"select": joined.select()}
         self._adapters: dict[str, TypeAdapter[Any]] = {
             column: TypeAdapter(field.rebuild_annotation())
             for column, field in record.model_fields.items()
@@ -175,7 +175,7 @@ class Table(Generic[RecordT]):
             return self._rebuilt_page(reader.read_rows(found), page)
         return PageResponse(text, page.cursor_behind(row, self.key) if has_more else None)
 
-    def _listed(self) -> Mapping[str, str]:
+    def _listed(self) -> dict[str, str]:
         """Return what to ask a list for.
 
         Columns asked for by name cost PostgREST a tenth of the request: where the record has all

@@ -27,6 +27,28 @@ _TARGET = re.compile(r"[!-~]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+class HeaderLines:
+    """Headers of many requests, looked at and printed once.
+
+    Args:
+        fields: Them, without ``Host`` and ``Content-Length``.
+
+    Raises:
+        ValueError: One would break out of its line.
+    """
+
+    __slots__ = ("fields", "text")
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = fields
+        self.text = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+        if self.text.count("\n") != len(fields) or self.text.count("\r") != len(fields):
+            raise ValueError("a header contains a line break")
+
+
+_NONE = HeaderLines({})
+
+
 class Wire(Protocol):
     """The way to one server."""
 
@@ -37,6 +59,7 @@ class Wire(Protocol):
         headers: Mapping[str, str],
         content: bytes | None,
         timeout_s: float,
+        lasting: HeaderLines = _NONE,
     ) -> Answer:
         """Send a request once and return its answer, whatever its status.
 
@@ -46,6 +69,7 @@ class Wire(Protocol):
             headers: Without ``Host`` and ``Content-Length``; no line breaks.
             content: Body.
             timeout_s: Longest wait, connecting included.
+            lasting: Further headers, the same for many requests.
 
         Raises:
             ConnectError: No connection could be made; nothing was sent.
@@ -66,7 +90,7 @@ class Wire(Protocol):
 class PooledWire:
     """A ``Wire`` of TCP or TLS connections; the one used last is used first.
 
-    How many there are at once is up to the caller.
+    How many there are at once is up to the caller. It belongs to the event loop it is made in.
 
     Args:
         origin: ``http://host:port`` or ``https://host``.
@@ -86,6 +110,7 @@ class PooledWire:
         self._tls = tls if parts.scheme == "https" else None
         self._host_line = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
         self._keepalive_s = keepalive_s
+        self._loop = asyncio.get_running_loop()
         self._idle: deque[HttpConnection] = deque()
 
     async def exchange(
@@ -95,19 +120,20 @@ class PooledWire:
         headers: Mapping[str, str],
         content: bytes | None,
         timeout_s: float,
+        lasting: HeaderLines = _NONE,
     ) -> Answer:
         """Send a request and return its answer; see ``Wire.exchange``."""
-        loop = asyncio.get_running_loop()
-        request = render_head(method, target, self._host_line, headers, content)
+        request = render_head(method, target, self._host_line + lasting.text, headers, content)
         if content is not None:
             request += content
+        loop = self._loop
         connection = self._kept(loop.time())
         if connection is None:
             until = loop.time() + timeout_s
             connection = await self._connect(timeout_s)
             timeout_s = until - loop.time()
         try:
-            answer = await connection.exchange(request, timeout_s)
+            answer = await connection.send(request, timeout_s)
         except BaseException:
             # An answer may still be under way: the next request must not get it.
             connection.abort()
@@ -135,10 +161,9 @@ class PooledWire:
         return None
 
     async def _connect(self, timeout_s: float) -> HttpConnection:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
-                _, connection = await loop.create_connection(
+                _, connection = await self._loop.create_connection(
                     HttpConnection, self._host, self._port, ssl=self._tls
                 )
         except TimeoutError:
@@ -149,21 +174,19 @@ class PooledWire:
 
 
 def render_head(
-    method: str, target: str, host_line: str, headers: Mapping[str, str], content: bytes | None
+    method: str, target: str, before: str, headers: Mapping[str, str], content: bytes | None
 ) -> bytes:
-    """Return request line and headers.
+    """Return request line and headers; ``before`` are lines that stand before the others.
 
     Raises:
         ValueError: The target or a header would break out of its line.
     """
     if not _TARGET.fullmatch(target):
         raise ValueError("the target is not percent-encoded")
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
-        raise ValueError("a header contains a line break")
+    lines = HeaderLines(headers).text
     if content is not None:
         lines += f"Content-Length: {len(content)}\r\n"
-    return f"{method} {target} HTTP/1.1\r\n{host_line}{lines}\r\n".encode("latin-1")
+    return f"{method} {target} HTTP/1.1\r\n{before}{lines}\r\n".encode("latin-1")
 
 
 class TransportWire:
@@ -185,9 +208,11 @@ class TransportWire:
         headers: Mapping[str, str],
         content: bytes | None,
         timeout_s: float,
+        lasting: HeaderLines = _NONE,
     ) -> Answer:
         """Send a request and return its answer; see ``Wire.exchange``."""
-        request = httpx.Request(method, self._origin + target, headers=headers, content=content)
+        given = {**lasting.fields, **headers}
+        request = httpx.Request(method, self._origin + target, headers=given, content=content)
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._transport.handle_async_request(request)
@@ -208,6 +233,7 @@ __all__ = [
     "Answer",
     "BrokenError",
     "ConnectError",
+    "HeaderLines",
     "PooledWire",
     "TransportWire",
     "Wire",
