@@ -56,6 +56,31 @@ RULES: Mapping[str, str] = {
         and p.oid::regprocedure::text not in (
             'private.flush_row()', 'private.place_pending(xid8,bigint)',
             'private.blank_removed(text[],text[],uuid[],bigint[])')""",
+    # Nothing else checks what they say of op and actor_kind.
+    "writers of the activity log besides the audit": """
+        select p.oid::regprocedure::text from pg_proc p
+        where p.prosrc ~* '(insert into|merge into|update) +public.activity_log'
+        and p.oid::regprocedure::text not in (
+            'private.audit_changes()', 'private.audit_secret()', 'private.erase_log()',
+            'private.log_invite(private.portal_invites,text,jsonb)',
+            'private.read_customer_secret(uuid,text)')""",
+    # Before they are computed, they look like changes: the version would rise without one.
+    "generated columns that private.touch_row is not told of": f"""
+        select t.tgrelid::regclass::text from pg_trigger t
+        join pg_class c on c.oid = t.tgrelid join pg_namespace s on s.oid = c.relnamespace
+        where s.nspname in {OURS} and t.tgfoid = 'private.touch_row()'::regprocedure
+        and encode(t.tgargs, 'escape') <> coalesce((
+            select string_agg(a.attname || '\\000', '' order by a.attnum) from pg_attribute a
+            where a.attrelid = t.tgrelid and a.attgenerated <> '' and not a.attisdropped), '')""",
+    # A floor that rises is compared with an n that never falls.
+    "triggers that an update of a column in their condition does not fire": f"""
+        select t.tgrelid::regclass || '.' || t.tgname || ' ' || a.attname from pg_trigger t
+        join pg_class c on c.oid = t.tgrelid join pg_namespace s on s.oid = c.relnamespace
+        join pg_depend d on d.classid = 'pg_trigger'::regclass and d.objid = t.oid
+            and d.refobjid = t.tgrelid and d.refobjsubid > 0
+        join pg_attribute a on a.attrelid = t.tgrelid and a.attnum = d.refobjsubid
+        where s.nspname in {OURS} and t.tgattr <> '' and a.attnum <> all (t.tgattr)
+        and t.tgname <> 'floor_within'""",
     "definer functions that the API exposes": """
         select p.oid::regprocedure::text from pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.prosecdef""",

@@ -54,6 +54,17 @@ FAULTS = {
         "create function private.f() returns void language sql as "
         "'update public.sync_changes set op = null'"
     ),
+    "writers of the activity log besides the audit": (
+        "create function private.f() returns void language sql as "
+        "'update public.activity_log set op = null'"
+    ),
+    "generated columns that private.touch_row is not told of": (
+        "alter table jobs add column x text generated always as (title || '!') stored"
+    ),
+    "triggers that an update of a column in their condition does not fire": (
+        "create trigger t before update of title on jobs for each row "
+        "when (new.address = new.title) execute function private.refuse_value()"
+    ),
     "definer functions that the API exposes": (
         "create function public.f() returns int language sql security definer as 'select 1'"
     ),

@@ -106,5 +106,7 @@ async def test_no_policy_or_helper_raises_on_malformed_claims(database: Database
                     assert rows == [], (claims, table)
                 assert await connection.fetchval("select private.may_use_topic($1)", OWN) is False
                 assert await connection.fetchval("select private.request_id()") is None
+                caller = await connection.fetchrow("select * from private.caller()")
+                assert tuple(caller) == (None, None)
     finally:
         await connection.close()
