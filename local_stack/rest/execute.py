@@ -9,9 +9,9 @@ about commit or rollback.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import count
 from typing import Any
 from weakref import WeakSet
 
@@ -25,13 +25,9 @@ from local_stack.rest.pool import ConnectionPool
 from local_stack.rest.sql import Statement
 
 # Takes back everything that SQL can leave on a session, then sets what the request relies on.
-# Bytes, not text: a client encoding that was left would be applied to a text.
-_BEGIN = (
-    "select _local_stack.begin_request("
-    "$1::bytea, $2::bytea, $3::bytea, $4::bytea, $5::bytea, $6::bytea, $7::bytea, $8::bytea, "
-    "$9::bytea, array[{}]::bytea[], $10::boolean)"
-)
-_FIRST_ROLE_SETTING = 11
+# Bytes, not text: a client encoding that was left would be applied to a text. One parameter for
+# all settings, because each costs the server as much as setting one.
+_BEGIN = "select _local_stack.begin_request($1::bytea, $2::boolean)"
 
 # What setting a role or its settings is refused with; another connection would refuse it too.
 _REFUSED = (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError)
@@ -166,32 +162,32 @@ class Executor:
 
 
 async def _begin(connection: Connection, session: Session, *, deallocate: bool) -> None:
-    texts = (
-        session.search_path,
-        session.identity.role,
-        "on" if session.read_only else "off",
-        session.identity.claims,
-        session.headers,
-        session.cookies,
-        session.method,
-        session.path,
-        session.timezone,
+    identity = session.identity
+    settings = (
+        ("role", identity.role),
+        ("default_transaction_read_only", "on" if session.read_only else "off"),
+        ("request.jwt.claims", identity.claims),
+        ("request.headers", session.headers),
+        ("request.cookies", session.cookies),
+        ("request.method", session.method),
+        ("request.path", session.path),
+        ("timezone", session.timezone),
+        *session.role_settings.items(),
+        # Last: under another search path the function's expressions would be planned anew.
+        ("search_path", session.search_path),
     )
-    role_settings = [text.encode() for pair in session.role_settings.items() for text in pair]
-    await connection.fetch(
-        _begin_sql(len(role_settings)),
-        *(text.encode() for text in texts),
-        deallocate,
-        *role_settings,
-    )
+    await connection.fetch(_BEGIN, join_settings(settings), deallocate)
 
 
-@lru_cache
-def _begin_sql(role_setting_count: int) -> str:
-    # One parameter for each: for an array, the driver would ask a new connection what its type is,
-    # which takes longer than everything else that a first request does.
-    numbers = range(_FIRST_ROLE_SETTING, _FIRST_ROLE_SETTING + role_setting_count)
-    return _BEGIN.format(", ".join(f"${number}::bytea" for number in numbers))
+def join_settings(settings: Iterable[tuple[str, str]]) -> bytes:
+    """Join names and values with a character in front of each that is in none of them.
+
+    A path or a claim may have any character in it, so which one it is is found out.
+    """
+    texts = [text for pair in settings for text in pair]
+    joined = "".join(texts)
+    mark = next(each for each in map(chr, count(1)) if each not in joined)
+    return "".join(mark + text for text in texts).encode()
 
 
 async def _fetch(connection: Connection, statement: Statement) -> ResultRow:

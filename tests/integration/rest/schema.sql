@@ -128,6 +128,15 @@ begin
     return 'short and stout';
 end;
 $$;
+create function public.stable_teapot() returns text language plpgsql stable as $$
+begin
+    perform set_config('response.status', '418', true);
+    perform set_config('response.headers', '[{"X-Tea": "green"}]', true);
+    return 'short and stout';
+end;
+$$;
+create function public.nothing_known(what text default null) returns jsonb language sql stable
+as 'select jsonb_build_object(''what'', what, ''when'', null) where what is not null';
 create function public.slow(seconds float8) returns void language sql volatile
 as 'select pg_sleep(seconds)';
 

@@ -7,7 +7,7 @@ import pytest
 
 from local_stack.rest.config import RestConfig
 from local_stack.rest.errors import UnavailableError
-from local_stack.rest.execute import _begin_sql
+from local_stack.rest.execute import _BEGIN
 from local_stack.rest.pool import ConnectionPool
 from tests.integration.rest.conftest import Made
 from tests.support.waiting import eventually
@@ -133,5 +133,5 @@ async def test_the_first_request_of_a_connection_asks_the_server_for_no_types(po
 
     connection = await pool.acquire()
     monkeypatch.setattr(asyncpg.Connection, "_introspect_types", ask)
-    await connection.prepare(_begin_sql(2))
+    await connection.prepare(_BEGIN)
     pool.release(connection)

@@ -54,6 +54,12 @@ def test_aliases_are_quoted():
     assert 'as "x""; drop"' in render("/jobs", 'select="x\\"; drop":id').sql
 
 
+def test_one_value_is_not_aggregated_unless_something_is_asked_of_it():
+    assert "json_agg" not in render("/rpc/add", "a=1&b=2").sql
+    assert "json_agg" in render("/rpc/add", "a=1&b=2&limit=1").sql
+    assert "json_agg" in render("/rpc/add", "a=1&b=2", prefer="count=exact").sql
+
+
 def test_limits_are_bound():
     statement = render("/jobs", "limit=3&offset=4")
     assert "limit $1::text::int8 offset $2::text::int8" in statement.sql
