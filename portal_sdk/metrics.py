@@ -111,7 +111,7 @@ class MetricsRecorder:
         """A change went to the subscribers."""
         self._changes[source] += 1
         if source == "live" and committed_at is not None:
-            age_s = (self._clock.now() - committed_at).total_seconds()
+            age_s = self._clock.now_s() - committed_at.timestamp()
             self._change_latency.add_s(max(0.0, age_s))
 
     def write_submitted(self) -> None:

@@ -6,8 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,7 +28,7 @@ from portal_sdk._runtime.server_clock import ServerClock
 from portal_sdk._runtime.threads import check_loop
 from portal_sdk._runtime.tokens import Auth
 from portal_sdk._runtime.transport import Transport
-from portal_sdk._status import closed_status, is_ready, outlived, status_of
+from portal_sdk._status import StatusBoard, is_ready, outlived
 from portal_sdk._store import MemoryStore, SqliteStore, Store
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import (
@@ -120,7 +118,7 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
         self._driver_task: asyncio.Task[None] | None = None
-        self._status = SyncStatus(SyncState.CONNECTING, since=datetime.now(UTC))
+        self._board = StatusBoard()
 
     def __repr__(self) -> str:
         return f"<Portal {self._url} {self.status.state}>"
@@ -196,10 +194,10 @@ class Portal:
         stream = self._statuses.stream()
         try:
             async with asyncio.timeout(timeout_s):
-                while not is_ready(self._status):
+                while not is_ready(self._board.read()):
                     await anext(stream, None)
         except TimeoutError:
-            status = self._status
+            status = self._board.read()
             reason = status.last_error or "no answer yet"
             raise ReadyTimeoutError(
                 f"Not live after {timeout_s:g} s ({status.state}): {reason}", state=status.state
@@ -233,7 +231,7 @@ class Portal:
     @property
     def status(self) -> SyncStatus:
         """How fresh the rows are, at this moment: also right after the event loop was blocked."""
-        status = self._status
+        status = self._board.read()
         if status.state is SyncState.LIVE and self._driver is not None:
             overdue_s = self._driver.overdue_s()
             return status if overdue_s is None else outlived(status, overdue_s)
@@ -318,30 +316,28 @@ class Portal:
 
     def progressed(self) -> None:
         """Recompute the status after an event."""
-        core, old = self._core, self._status
+        core, board = self._core, self._board
         state, replica = core.state, core.replica
         if replica is not self._loaded or replica.load_count != self._load_count:
             self._loaded, self._load_count = replica, replica.load_count
             for table in self._tables.values():
                 table.reset_views()
         self._rooms.steer(core.token, is_resting=core.connection.state in RESTING)
-        is_live = state is SyncState.LIVE
-        driver = self._driver
-        has_become_live = is_live and old.state is not SyncState.LIVE
+        driver, runner = self._driver, self._desk.runner
+        has_become_live = state is SyncState.LIVE and board.state is not SyncState.LIVE
         self._desk.steer(has_become_live, is_telling=bool(driver and driver.is_telling))
         rows_error = driver.store_error if driver else None
-        new = status_of(
-            core, old, store_error=rows_error or self._desk.runner.store_error,
-            pending_writes=self._desk.runner.machine.pending_count,
+        old_state = board.state
+        new = board.write(
+            core, state, store_error=rows_error or runner.store_error,
+            pending_writes=runner.machine.pending_count,
         )  # fmt: skip
-        if new == old:
+        if new is None:
             return
-        self._status = new
-        if replace(new, fresh_as_of=old.fresh_as_of) != old:
-            if new.state != old.state:
-                self._recorder.status_changes += 1
-                logger.info("Portal is %s (was %s)", new.state, old.state)
-            self._statuses.push(new)
+        if state is not old_state:
+            self._recorder.status_changes += 1
+            logger.info("Portal is %s (was %s)", state, old_state)
+        self._statuses.push(new)
 
     # Private.
 
@@ -358,15 +354,14 @@ class Portal:
             self._end()
 
     def _end(self) -> None:
-        self._status = closed_status(self._status, self._core.sync.last_error)
-        self._statuses.push(self._status)
+        self._statuses.push(self._board.close(self._core.sync.last_error))
         self._changes.close()
         self._statuses.close()
         for table in self._tables.values():
             table.close()
 
     def _ask(self, event: PauseAsked | ResumeAsked) -> None:
-        if self._driver is None or self._status.state is SyncState.CLOSED:
+        if self._driver is None or self._board.state is SyncState.CLOSED:
             raise PortalClosedError("The portal is closed, or was never entered")
         check_loop(self._loop)
         self._driver.handle_now(event)

@@ -50,6 +50,7 @@ from portal_sdk.errors import AuthError, PortalError, RateLimitedError, Transpor
 from portal_sdk.types import Row
 
 MAX_IN_FLIGHT = 4
+WAITING = frozenset({WriteState.QUEUED, WriteState.SENDING})
 LOOK_CAP_S = 30.0
 RETRY_CAP_FACTOR = 4.0
 
@@ -101,8 +102,8 @@ class OutboxMachine:
     @property
     def pending_count(self) -> int:
         """Writes that the database has not confirmed and not refused."""
-        waiting = {WriteState.QUEUED, WriteState.SENDING}
-        return sum(entry.state in waiting for entry in self.entries.values())
+        entries = self.entries.values()  # nearly always none, and asked for after every event
+        return sum(entry.state in WAITING for entry in entries) if entries else 0
 
     def load(self, entries: Iterable[Entry]) -> list[OutboxEffect]:
         """OUT-10: take over stored entries, oldest first."""

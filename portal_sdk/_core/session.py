@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from portal_sdk._core.connection import ConnectionMachine
 from portal_sdk._core.connection_table import ConnectionEvent, LinkState
+from portal_sdk._core.deadlines import earliest
 from portal_sdk._core.effects import (
     AskHead,
     AskPoll,
@@ -129,7 +130,11 @@ class PortalCore:
     @property
     def last_error(self) -> PortalError | None:
         """What stands in the way of being live; None while live."""
-        if self.state is SyncState.LIVE:
+        return self.error_in(self.state)
+
+    def error_in(self, state: SyncState) -> PortalError | None:
+        """Return the same, given what ``state`` is now."""
+        if state is SyncState.LIVE:
             return None
         return self.token_machine.last_error or self.connection.last_error or self.sync.last_error
 
@@ -140,9 +145,11 @@ class PortalCore:
 
     def next_deadline(self) -> float | None:
         """Return when ``handle_timer`` wants to be called, or None."""
-        machines = (self.token_machine, self.connection, self.sync)
-        deadlines = (machine.next_deadline() for machine in machines)
-        return min((at for at in deadlines if at is not None), default=None)
+        return earliest(
+            self.token_machine.next_deadline(),
+            self.connection.next_deadline(),
+            self.sync.next_deadline(),
+        )
 
     def handle_timer(self, now: float) -> list[Effect]:
         """Act on every deadline that has passed."""
@@ -154,7 +161,13 @@ class PortalCore:
     # Routing.
 
     def _route(self, event: Event, now: float) -> None:
-        match event:
+        match event:  # what happens for every change comes first
+            case DoorbellRang():
+                if event.generation == self.connection.generation:
+                    self._tell_connection(event, now)
+                    self._tell_sync(Rang(event.epoch, event.n, event.change), now)
+            case PullAnswered() | SnapshotAnswered() | HeadAnswered():
+                self._take_answer(event, now)
             case Started() | PauseAsked() | ResumeAsked() | CloseAsked() | ClockJumped():
                 self._take_session(event, now)
             case TokenAcquired() | TokenFailed() | TokenRefused():
@@ -165,12 +178,6 @@ class PortalCore:
                 self._take_scope(event, now)
             case DoorbellJoined() | DoorbellLost() | HeartbeatAnswered():
                 self._tell_connection(event, now)
-            case DoorbellRang():
-                if event.generation == self.connection.generation:
-                    self._tell_connection(event, now)
-                    self._tell_sync(Rang(event.epoch, event.n, event.change), now)
-            case SnapshotAnswered() | PullAnswered() | HeadAnswered():
-                self._take_answer(event, now)
             case RequestFailed():
                 self._take_failure(event, now)
 

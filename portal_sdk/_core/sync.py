@@ -14,6 +14,7 @@ from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
 from portal_sdk._core.backoff import Backoff
 from portal_sdk._core.checkpoint import Checkpoint
+from portal_sdk._core.deadlines import earliest
 from portal_sdk._core.difference import Differences, RowChange, compare_at_once
 from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import FeedChange, Forms, Tables
@@ -113,8 +114,7 @@ class SyncMachine:
 
     def next_deadline(self) -> float | None:
         """Return when ``handle_timer`` wants to be called, or None."""
-        deadlines = (self._lag.at, self._retry_at, self._deaf_at, self._promise.look_at)
-        return min((at for at in deadlines if at is not None), default=None)
+        return earliest(self._lag.at, self._retry_at, self._deaf_at, self._promise.look_at)
 
     def handle_timer(self, now: float) -> list[SyncEffect]:
         """Act on every deadline that has passed."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from portal_sdk._core.backoff import Backoff
+from portal_sdk._core.deadlines import earliest
 from portal_sdk._core.effects import FetchToken
 from portal_sdk._core.events import (
     PauseAsked,
@@ -139,8 +140,7 @@ class TokenMachine:
 
     def next_deadline(self) -> float | None:
         """Return when ``handle_timer`` wants to be called, or None."""
-        deadlines = (self._renew_at, self._expires_at, self._retry_at)
-        return min((at for at in deadlines if at is not None), default=None)
+        return earliest(self._renew_at, self._expires_at, self._retry_at)
 
     def handle_timer(self, now: float) -> list[FetchToken]:
         """Act on every deadline that has passed."""

@@ -30,6 +30,10 @@ class Announcer:
 
     def publish(self, effect: PublishChanges) -> None:
         """Tell of a few changes now, of many over the next turns of the loop."""
+        few = effect.changes
+        if isinstance(few, list) and len(few) <= CHANGES_AT_ONCE and not self._untold:
+            self._tell(effect)  # as nearly always
+            return
         changes = iter(effect.changes)
         some = _take_some(changes, effect)
         following = _take_some(changes, effect)

@@ -1,7 +1,7 @@
 """The single owner of a portal's state: inbox -> core -> effects -> deadlines.
 
 Nothing else touches the core. An effect never waits for the network here: it starts a named task
-whose outcome comes back through the inbox.
+whose outcome comes back through the inbox, or directly while the driver sleeps (``arrive``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from portal_sdk._core import effects as do
 from portal_sdk._core import events as ev
 from portal_sdk._core.session import PortalCore
+from portal_sdk._runtime.alarm import Alarm
 from portal_sdk._runtime.announcer import Announcer
 from portal_sdk._runtime.feed_reader import FeedReader, surprise
 from portal_sdk._runtime.http import HttpApi
@@ -68,12 +69,14 @@ class Driver:
         )  # fmt: skip
         self._reader = FeedReader(
             core, DatabaseApi(http), self._rows, config.request_timeout_s,
-            post=self.post, start=self._start,
+            post=self.post, arrive=self.arrive, start=self._start,
         )  # fmt: skip
         self._observer = observer
         self._inbox: deque[ev.Event] = deque()
         self._announcer = Announcer(observer.changes_applied)
         self._waiter: asyncio.Future[None] | None = None
+        self._alarm = Alarm(self._wake)
+        self._bug: Exception | None = None
         self._links: dict[int, DoorbellLink] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._token_task: asyncio.Task[None] | None = None
@@ -113,7 +116,26 @@ class Driver:
     def post(self, event: ev.Event) -> None:
         """Put a fact into the inbox; never waits."""
         self._inbox.append(event)
-        _wake(self._waiter)
+        self._wake()
+
+    def arrive(self, event: ev.Event) -> None:
+        """Take in a fact from the network: at once, if nothing comes before it.
+
+        The driver's task would do the same a turn of the loop later. Never waits and never raises;
+        for callers with nothing left to do.
+        """
+        loop = self._loop
+        if loop is None or not self._is_asleep or self._is_performing:
+            self.post(event)
+            return
+        try:
+            self._note_clock(loop.time())
+            self._handle(event)
+        except Exception as error:  # noqa: BLE001 - raised by run(), which ends the portal
+            self._bug = error
+        self._alarm.set(self._core.next_deadline())
+        if self._bug is not None or self._is_closing or self._announcer.has_more:
+            self._wake()
 
     def handle_now(self, event: ev.Event) -> None:
         """Handle what is in the inbox and then this event, before returning.
@@ -135,6 +157,8 @@ class Driver:
         self._loop = loop = asyncio.get_running_loop()
         self._look_at_clock()
         while not self._is_closing:
+            if self._bug is not None:
+                raise self._bug
             if self._announcer.has_more:
                 self._tell_some()
                 await asyncio.sleep(0)  # subscribers read, and others have their turn
@@ -161,14 +185,17 @@ class Driver:
         if os.getpid() != self._pid:
             return 0.0  # a copy that a fork made; nothing reaches it any more
         now = self._loop.time()
-        if self._has_clock_jumped(now):
-            return 0.0
+        known_s = self._clock_offset_s
+        if known_s is not None and abs(time.time() - now - known_s) > CLOCK_JUMP_S:
+            return 0.0  # it slept
         until = self._core.connection.verified_until
         return now - until if until is not None and until <= now else None
 
     async def release(self) -> None:
         """End every task, socket and file; bounded by ``close_timeout_s``."""
         self._is_closing = True
+        self._alarm.cancel()
+        self._reader.close()
         if self._clock_timer is not None:
             self._clock_timer.cancel()
         closing = [asyncio.ensure_future(link.close()) for link in self._links.values()]
@@ -192,16 +219,22 @@ class Driver:
 
     async def _next_event(self, deadline: float | None) -> ev.Event | None:
         if not self._inbox:
-            loop = asyncio.get_running_loop()
-            self._waiter = loop.create_future()
-            timer = None if deadline is None else loop.call_at(deadline, _wake, self._waiter)
+            self._alarm.set(deadline)
+            self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-                if timer is not None:
-                    timer.cancel()
         return self._inbox.popleft() if self._inbox else None
+
+    @property
+    def _is_asleep(self) -> bool:
+        """Whether ``run`` waits, with nothing in the inbox, and was not woken yet."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _look_at_clock(self) -> None:
         """CONN-11: a sleep must not hide behind a far deadline; a look is cheap."""
@@ -212,15 +245,10 @@ class Driver:
 
     def _note_clock(self, now: float) -> None:
         """CONN-11: the two clocks drift apart when the machine sleeps."""
-        has_jumped = self._has_clock_jumped(now)
-        self._clock_offset_s = time.time() - now
-        if has_jumped:
+        known_s, self._clock_offset_s = self._clock_offset_s, time.time() - now
+        if known_s is not None and abs(self._clock_offset_s - known_s) > CLOCK_JUMP_S:
             self._handle(ev.ClockJumped())
-            _wake(self._waiter)
-
-    def _has_clock_jumped(self, now: float) -> bool:
-        known_s = self._clock_offset_s
-        return known_s is not None and abs(time.time() - now - known_s) > CLOCK_JUMP_S
+            self._wake()
 
     def _handle(self, event: ev.Event) -> None:
         self._perform(self._core.handle(event, asyncio.get_running_loop().time()))
@@ -282,7 +310,7 @@ class Driver:
     def _open_doorbell(self, effect: do.OpenDoorbell) -> None:
         token = self._core.token or ""
         link = self._transport.create_link(
-            effect.generation, effect.scope, token, self.post, effect.kind
+            effect.generation, effect.scope, token, self.arrive, effect.kind
         )
         self._links[effect.generation] = link
         self._start(self._run_link(effect.generation, link.open), "doorbell-open")
@@ -308,8 +336,3 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - whatever it is, this socket is not to be trusted
             lost = surprise("using the realtime socket", error)
             self.post(ev.DoorbellLost(generation, ev.LossKind.NETWORK, lost))
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

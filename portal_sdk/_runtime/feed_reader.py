@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from portal_sdk._core import effects as do
@@ -16,10 +17,12 @@ from portal_sdk._runtime.http import HttpAnswer
 from portal_sdk._runtime.pieces import run_in_pieces
 from portal_sdk._runtime.rest import DatabaseApi
 from portal_sdk._runtime.store_keeper import StoreKeeper
+from portal_sdk._runtime.time_limit import TimeLimit
 from portal_sdk.errors import NoCustomerError, PortalError, ProtocolError, RequestTimeoutError
 
 logger = logging.getLogger("portal_sdk")
 ResultT = TypeVar("ResultT")
+NO_LIMIT = nullcontext()
 
 
 class FeedReader:
@@ -31,19 +34,21 @@ class FeedReader:
         rows: Told of a snapshot before the core is, so that its commit is a short one.
         timeout_s: How long an answer may take.
         post: Takes the events.
+        arrive: The same for an answer, whose task has nothing left to do.
         start: Runs a task under a name.
     """
 
     def __init__(
         self, core: PortalCore, database: DatabaseApi, rows: StoreKeeper, timeout_s: float, *,
-        post: Callable[[ev.Event], None],
+        post: Callable[[ev.Event], None], arrive: Callable[[ev.Event], None],
         start: Callable[[Coroutine[Any, Any, None], str], object],
     ) -> None:  # fmt: skip
         self._core = core
         self._database = database
         self._rows = rows
-        self._timeout_s = timeout_s
+        self._limit = TimeLimit(timeout_s)
         self._post = post
+        self._arrive = arrive
         self._start = start
 
     def resolve_scope(self, effect: do.ResolveScope) -> None:
@@ -56,24 +61,15 @@ class FeedReader:
 
     def request_pull(self, effect: do.RequestPull) -> None:
         """Read what came after the cursor."""
-
-        async def read() -> ev.Event:
-            page = await self._database.pull(
-                effect.scope, epoch=effect.epoch, after_n=effect.after_n, limit=effect.limit,
-                token=self._token,
-            )  # fmt: skip
-            return ev.PullAnswered(effect.request, page)
-
-        self._start(self._run_request(effect.request, read), "pull")
+        self._start(self._run_pull(effect), "pull")
 
     def request_head(self, effect: do.RequestHead) -> None:
         """Read where the feed stands."""
+        self._start(self._run_head(effect), "head")
 
-        async def read() -> ev.Event:
-            head = await self._database.head(effect.scope, token=self._token)
-            return ev.HeadAnswered(effect.request, head)
-
-        self._start(self._run_request(effect.request, read), "head")
+    def close(self) -> None:
+        """Let go of the timer; nothing more is asked."""
+        self._limit.close()
 
     # Private.
 
@@ -83,7 +79,7 @@ class FeedReader:
 
     async def _run_resolve(self, effect: do.ResolveScope) -> None:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            with self._limit:
                 scope = await self._database.find_scope(effect.user_id, token=self._token)
         except NoCustomerError as error:
             self._post(ev.ScopeMissing(effect.request, error))
@@ -101,10 +97,10 @@ class FeedReader:
             return await self._database.snapshot(effect.scope, token=self._token)
 
         asked_s = time.time()
-        answer = await self._attempt(effect.request, ask, self._timeout_s)
+        answer = await self._attempt(effect.request, ask, self._limit)
         if answer is not None:
             taken = await self._attempt(
-                effect.request, lambda: self._take_in(effect.request, answer, asked_s), None
+                effect.request, lambda: self._take_in(effect.request, answer, asked_s), NO_LIMIT
             )
             if taken is not None:
                 self._post(taken)
@@ -132,19 +128,25 @@ class FeedReader:
         await self._rows.prepare(snapshot.tables, is_wanted)
         return ev.SnapshotAnswered(request, snapshot, comparison)
 
-    async def _run_request(
-        self, request: int, work: Callable[[], Coroutine[Any, Any, ev.Event]]
-    ) -> None:
-        answer = await self._attempt(request, work, self._timeout_s)
-        if answer is not None:
-            self._post(answer)
+    async def _run_pull(self, effect: do.RequestPull) -> None:
+        ask = functools.partial(self._database.pull, effect, self._token)
+        page = await self._attempt(effect.request, ask, self._limit)
+        if page is not None:
+            self._arrive(ev.PullAnswered(effect.request, page))
+
+    async def _run_head(self, effect: do.RequestHead) -> None:
+        ask = functools.partial(self._database.head, effect.scope, token=self._token)
+        head = await self._attempt(effect.request, ask, self._limit)
+        if head is not None:
+            self._arrive(ev.HeadAnswered(effect.request, head))
 
     async def _attempt(
-        self, request: int, work: Callable[[], Coroutine[Any, Any, ResultT]], limit_s: float | None
-    ) -> ResultT | None:
+        self, request: int, work: Callable[[], Awaitable[ResultT]],
+        limit: AbstractContextManager[None],
+    ) -> ResultT | None:  # fmt: skip
         """Return the result, or None when the request was reported as failed."""
         try:
-            async with asyncio.timeout(limit_s):
+            with limit:
                 return await work()
         except PortalError as error:
             self._post(ev.RequestFailed(request, error))

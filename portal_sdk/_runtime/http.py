@@ -28,6 +28,8 @@ from portal_sdk.errors import (
 )
 
 TOKEN_CODES = frozenset({"PGRST300", "PGRST301", "PGRST303", "bad_jwt"})
+SUCCESSES = range(200, 300)
+NO_CONTENT = int(HTTPStatus.NO_CONTENT)
 RETRY_AFTER_CAP_S = 3600.0
 """Nobody is asked to wait longer: what a server says may be wrong."""
 _encode = json_text.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -51,7 +53,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """One whole answer; the names in ``headers`` are in lower case."""
+    """One whole answer; ``headers`` are found by their names in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -60,7 +62,7 @@ class HttpAnswer:
     @property
     def is_success(self) -> bool:
         """Whether the status is 2xx."""
-        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+        return self.status in SUCCESSES
 
 
 class HttpTransport(Protocol):
@@ -82,10 +84,12 @@ class HttpTransport(Protocol):
 class RequestParts(TypedDict, total=False):
     """What a request may have beside method and path.
 
-    ``json`` is the body, ``params`` the query, ``token`` the access token of the user.
+    ``json`` is the body, or ``content`` if it is JSON in bytes already; ``params`` the query,
+    ``token`` the access token of the user.
     """
 
     json: Any
+    content: bytes
     params: Mapping[str, str] | None
     token: str | None
     headers: Mapping[str, str] | None
@@ -118,7 +122,7 @@ class HttpApi:
             Safe for reads; the effect of a write is then unknown.
         """
         answer = await self.fetch(method, path, **parts)
-        if answer.status == HTTPStatus.NO_CONTENT:
+        if answer.status == NO_CONTENT:
             return None
         try:
             return from_json(answer.content)
@@ -131,9 +135,10 @@ class HttpApi:
         Raises and cancellation: as for ``request``.
         """
         sent = dict(parts.get("headers") or {})
-        content = b""
+        content = parts.get("content", b"")
         if (json := parts.get("json")) is not None:
             content = _encode_json(json)
+        if content:
             sent["Content-Type"] = "application/json"
         if token := parts.get("token"):
             sent["Authorization"] = f"Bearer {token}"

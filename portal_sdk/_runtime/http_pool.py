@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 import weakref
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -45,16 +44,15 @@ class _SharedSession:
         self._session: aiohttp.ClientSession | None = None
         self._request_counts: dict[aiohttp.ClientSession, int] = {}
 
-    @asynccontextmanager
-    async def lend(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
-        """Give the session for one request, and look at how it ends."""
+    async def exchange(self, method: str, url: URL, **options: Any) -> HttpAnswer:
+        """Send one request, read the whole answer, and look at how it ends."""
         session = self._get()
         clock = asyncio.get_running_loop().time
         began = clock()
         counts = self._request_counts
         counts[session] = counts.get(session, 0) + 1
         try:
-            yield session
+            return await _read_answer(await session.request(method, url, **options))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise  # nobody was reached: it says nothing about connections that are open
         except (aiohttp.ClientError, OSError):
@@ -83,7 +81,6 @@ class _SharedSession:
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 raise_for_status=False,
-                skip_auto_headers=["User-Agent"],
             )
         return self._session
 
@@ -112,7 +109,10 @@ class PooledHttp:
 
     def __init__(self, base_url: str, api_key: str, *, timeout_s: float) -> None:
         self._base_url = base_url
-        self._headers = {"apikey": api_key, "X-Client-Info": AGENT, "Accept": "application/json"}
+        self._headers = {
+            "apikey": api_key, "X-Client-Info": AGENT, "User-Agent": AGENT,
+            "Accept": "application/json",
+        }  # fmt: skip
         self._proxy = _proxy_for(base_url)
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s)
         loop = asyncio.get_running_loop()
@@ -128,17 +128,11 @@ class PooledHttp:
         if self._shared is None:
             raise PortalClosedError("The portal is closed")
         try:
-            url = URL(self._base_url + request.target, encoded=True)
-            async with self._shared.lend() as session, session.request(
-                request.method, url, data=request.content or None,
-                headers={**self._headers, **request.headers}, timeout=self._timeout,
-                allow_redirects=False, proxy=self._proxy,
-            ) as response:  # fmt: skip
-                content = bytearray()  # to join 40 MB at the end would take 40 ms at once
-                async for piece in response.content.iter_any():
-                    content += piece
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return HttpAnswer(response.status, headers, content)
+            return await self._shared.exchange(
+                request.method, URL(self._base_url + request.target, encoded=True),
+                data=request.content or None, headers={**self._headers, **request.headers},
+                timeout=self._timeout, allow_redirects=False, proxy=self._proxy,
+            )  # fmt: skip
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._network_error(error) from error
         except ValueError as error:
@@ -162,6 +156,21 @@ class PooledHttp:
         if isinstance(error, TimeoutError):
             return RequestTimeoutError(f"{self._base_url} did not answer in time")
         return ConnectionLostError(f"The connection to {self._base_url} broke during a request")
+
+
+async def _read_answer(response: aiohttp.ClientResponse) -> HttpAnswer:
+    """Return the whole answer; its connection goes back to the pool with the last byte."""
+    try:
+        stream = response.content
+        if stream.is_eof():  # a small answer comes in one piece
+            return HttpAnswer(response.status, response.headers, stream.read_nowait())
+        content = bytearray()  # to join 40 MB at the end would take 40 ms at once
+        async for piece in stream.iter_any():
+            content += piece
+        return HttpAnswer(response.status, response.headers, content)
+    except BaseException:
+        response.close()
+        raise
 
 
 def _proxy_for(base_url: str) -> str | None:

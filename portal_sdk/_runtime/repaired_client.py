@@ -29,6 +29,10 @@ from portal_sdk._core.json_value import as_object
 logger = logging.getLogger("portal_sdk.realtime")
 FRAMES_PER_TURN = 64
 CLOSE_TIMEOUT_S = 1.0
+CHANGES, BROADCAST, SYSTEM = (
+    each.value
+    for each in (ChannelEvents.postgres_changes, ChannelEvents.broadcast, ChannelEvents.system)
+)
 
 
 @functools.cache
@@ -71,12 +75,12 @@ class RepairedChannel(AsyncRealtimeChannel):
         if payload is None:
             logger.debug("Could not read a realtime frame without an object payload: %s", event)
             listener.frame_lost()
-        elif event == ChannelEvents.postgres_changes.value:
+        elif event == CHANGES:
             listener.change_received(payload)
-        elif event == ChannelEvents.broadcast.value:
+        elif event == BROADCAST:
             inner = as_object(payload.get("payload"))
             listener.broadcast_received(str(payload.get("event", "")), inner or {})
-        elif event == ChannelEvents.system.value:
+        elif event == SYSTEM:
             listener.system_received(payload)
         else:
             self._take_protocol_frame(frame, listener)
@@ -186,7 +190,6 @@ class RepairedClient(AsyncRealtimeClient):
         reason = "the receiver ended"
         try:
             await self._receive_frames(socket)
-            code, reason = socket.close_code, socket.close_reason or ""
         except ConnectionClosed:
             code, reason = socket.close_code, socket.close_reason or ""
         finally:
@@ -195,9 +198,10 @@ class RepairedClient(AsyncRealtimeClient):
                 self._listener.socket_ended(code, reason)
 
     async def _receive_frames(self, socket: ClientConnection) -> None:
+        """Take frames until the socket is closed, which raises."""
         count = 0
-        async for text in socket:
-            self._take_text(text)
+        while True:
+            self._take_text(await socket.recv())
             count += 1
             if count % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)  # a full buffer must not starve the event loop

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
+from pydantic_core import to_json
+
+from portal_sdk._core.effects import RequestPull
 from portal_sdk._core.feed import (
     Head,
     PullPage,
@@ -30,10 +32,11 @@ class DatabaseApi:
 
     async def snapshot(self, scope: str, *, token: str) -> HttpAnswer:
         """Ask for everything the caller may see in the scope; see ``read_snapshot``."""
-        with _named("portal_snapshot"):
-            return await self._http.fetch(
-                "POST", _path("portal_snapshot"), json={"scope": scope}, token=token
-            )
+        name = "portal_snapshot"
+        try:
+            return await self._http.fetch("POST", _path(name), json={"scope": scope}, token=token)
+        except NotFoundError as error:
+            raise _missing(name, error) from error
 
     async def read_snapshot(
         self, answer: HttpAnswer, asked_s: float, shown: Tables, is_wanted: Callable[[], bool]
@@ -55,11 +58,12 @@ class DatabaseApi:
             self._http.clock.note(snapshot.now, asked_s, arrived_s)
         return snapshot
 
-    async def pull(
-        self, scope: str, *, epoch: str, after_n: int, limit: int, token: str
-    ) -> PullPage:
+    async def pull(self, asked: RequestPull, token: str) -> PullPage:
         """Read the changes after a cursor."""
-        body = {"scope": scope, "epoch": epoch, "after_n": after_n, "limit": limit}
+        body = {
+            "scope": asked.scope, "epoch": asked.epoch, "after_n": asked.after_n,
+            "limit": asked.limit,
+        }  # fmt: skip
         sent_s = time.time()
         page = parse_pull(await self._rpc("portal_pull", body, token))
         self._http.clock.note(page.now, sent_s, time.time())
@@ -93,22 +97,21 @@ class DatabaseApi:
         return f"customer:{rows[0]['id']}"
 
     async def _rpc(self, name: str, body: dict[str, Any], token: str) -> Any:
-        with _named(name):
-            return await self._http.request("POST", _path(name), json=body, token=token)
+        try:
+            content = to_json(body)  # our own texts and numbers: no need for the strict encoder
+            return await self._http.request("POST", _path(name), content=content, token=token)
+        except NotFoundError as error:
+            raise _missing(name, error) from error
 
 
 def _path(name: str) -> str:
     return f"/rest/v1/rpc/{name}"
 
 
-@contextmanager
-def _named(name: str) -> Generator[None]:
+def _missing(name: str, error: NotFoundError) -> ProtocolError:
     """Say which function is missing, where the database only says that one is."""
-    try:
-        yield
-    except NotFoundError as error:
-        raise ProtocolError(
-            f"The project has no function {name}: apply the migrations in supabase/migrations"
-            " (supabase db push)",
-            code=error.code,
-        ) from error
+    return ProtocolError(
+        f"The project has no function {name}: apply the migrations in supabase/migrations"
+        " (supabase db push)",
+        code=error.code,
+    )

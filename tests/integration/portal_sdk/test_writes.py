@@ -58,7 +58,9 @@ async def test_a_message_is_shown_at_once_and_synced(account: Any) -> None:
         first = await asyncio.wait_for(anext(stream), 5)
         second = await asyncio.wait_for(anext(stream), 5)
         assert (first.kind, first.source, first.record.version) == ("insert", "local", 0)
-        assert (second.kind, second.source, second.record.version) == ("update", "live", 1)
+        assert (second.kind, second.record.version) == ("update", 1)
+        # The server's word that it replicates makes the portal look once more, perhaps just now.
+        assert second.source in {"live", "catch_up"}
         assert second.previous == first.record
         assert len(portal.outbox) == 0
         assert portal.status.pending_writes == 0

@@ -9,7 +9,7 @@ import pytest
 
 from portal_sdk._core import outbox_effects as do
 from portal_sdk._core import outbox_table as ev
-from portal_sdk._core.overlay import fold
+from portal_sdk._core.overlay import Overlay, fold
 from portal_sdk._core.write import Entry, Write, WriteKind, WriteState
 from portal_sdk.errors import ConnectError, RateLimitedError, ServerUnavailableError
 from tests.spec.portal_sdk.test_outbox_rules import Box, insert, patch
@@ -61,6 +61,18 @@ def test_a_write_on_its_way_stays_shown_when_another_one_comes() -> None:
     box.submit(patch("p2", {"address": None}, address="x"))
     shown = box.of(do.ShowWrites)[-1].entries
     assert [entry.write.write_id for entry in shown] == ["p1", "p2"]
+
+
+@pytest.mark.spec("OUT-9")
+def test_a_row_that_was_replaced_without_being_told_of_is_folded_anew() -> None:
+    """The first snapshot is such a case; what was folded over the row of before is out of date."""
+    base = {"customers": {"c": {"id": "c", "version": 1, "phone": "0"}}}
+    overlay = Overlay(lambda: base)
+    assert overlay.outdated() == []
+    overlay.take_writes(CUSTOMER, [Entry(patch(phone="1"), 1)])
+    assert overlay.outdated() == []
+    base["customers"]["c"] = {"id": "c", "version": 2, "phone": "0"}
+    assert overlay.outdated() == [CUSTOMER]
 
 
 @pytest.mark.spec("OUT-9")

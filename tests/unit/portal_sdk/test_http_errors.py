@@ -139,6 +139,7 @@ async def test_the_token_goes_into_the_header_and_nowhere_else() -> None:
     assert head.startswith("PATCH /rest/v1/jobs?id=eq.a%26b&select=id HTTP/1.1\r\n")
     assert "Authorization: Bearer t\r\n" in head
     assert "apikey: k\r\n" in head
+    assert "User-Agent: portal-sdk-py\r\n" in head
 
 
 async def test_a_cookie_of_one_portal_is_not_sent_by_another() -> None:
@@ -159,6 +160,46 @@ async def test_closing_one_portal_leaves_the_connections_of_another() -> None:
         assert await other.request("GET", "/") == [1]
         await other.close()
         assert await api.request("GET", "/") == [2]
+
+
+async def test_answers_of_every_size_give_their_connection_back_and_a_cut_one_does_not() -> None:
+    """A small answer is taken out of the buffer at once, a large one piece by piece."""
+    large = b'"' + b"x" * 300_000 + b'"'
+    answers = {
+        "/small": http("200 OK", b"[1]"),
+        "/large": http("200 OK", large),
+        "/empty": http("200 OK", b""),
+        "/chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"1\r\n[\r\n1\r\n]\r\n0\r\n\r\n",
+        "/cut": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+    }
+    opened: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            path = b""
+            while path != b"/cut":
+                path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+                writer.write(answers[path.decode()])
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    api = HttpApi(PooledHttp(url, "k", timeout_s=10), url)
+    for path in ("/small", "/large", "/chunks", "/empty", "/small"):
+        answer = await api.fetch("GET", path)
+        assert answer.headers.get("content-length", "0").isdecimal()
+        assert bytes(answer.content) in {b"[1]", large, b"[]", b""}
+    assert len(opened) == 1
+    with pytest.raises(ConnectionLostError):
+        await api.request("GET", "/cut")
+    assert await api.request("GET", "/small") == [1]
+    assert len(opened) == 2
+    await api.close()
+    server.close()
+    await server.wait_closed()
 
 
 @pytest.mark.parametrize(("patience_s", "connections"), [(60.0, 2), (0.0, 3)], ids=["no", "yes"])
