@@ -1,37 +1,60 @@
 """One HTTP/1.1 connection that carries one request at a time; parsed by ``httptools``."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import httptools
 
 # More than any gateway sends; endless ones must not fill the memory within the time-out.
-_MAX_HEADERS_BYTES = 64 * 1024
-_MAX_HEADERS = 200
+_MAX_HEAD_BYTES = 64 * 1024
+_FINAL = 200
+_HEAD_END = b"\r\n\r\n"
 # They say where a body ends.
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 class Answer(NamedTuple):
-    """Status, headers as they came, and the whole body."""
+    """Status, the head as it came, and the whole body."""
 
     status: int
-    raw_headers: Sequence[tuple[bytes, bytes]]
+    head: bytes
     content: bytes
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The last value of each header by lower-case name; made anew at each use."""
-        return {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in self.raw_headers
-        }
+        """The last value of each header by lower-case name; read anew at each use."""
+        return _Headers(self.head)
 
     @property
     def is_success(self) -> bool:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300
+
+
+class _Headers(dict[str, str]):
+    """What the parser reads in a head; hints (1xx) may stand before it, and a body behind it.
+
+    Few answers are asked for their headers: to be told of each costs more than to read again.
+    """
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__()
+        self._is_whole = False
+        self._parser = httptools.HttpResponseParser(self)
+        with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._parser.feed_data(head)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_whole:
+            self[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if self._parser.get_status_code() >= _FINAL:
+            self._is_whole = True
+        else:
+            self.clear()
 
 
 class WireError(Exception):
@@ -65,8 +88,7 @@ class HttpConnection(asyncio.Protocol):
         self._answer: asyncio.Future[Answer] | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._received_bytes = 0
+        self._head = b""
         self._body: list[bytes] = []
         self._reading_body = False
 
@@ -102,18 +124,18 @@ class HttpConnection(asyncio.Protocol):
             # Nobody has asked: the next answer would not be the right one.
             self.abort()
             return
-        self._received_bytes += len(data)
+        if not self._reading_body:
+            self._head += data
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._break("not HTTP")
-        if self._received_bytes > _MAX_HEADERS_BYTES and not self._reading_body:
+        if len(self._head) > _MAX_HEAD_BYTES and not self._reading_body:
             self._break("headers without end")
 
     def eof_received(self) -> None:
         """Take a body that has no length as complete."""
-        names = {name.lower() for name, _ in self._headers}
-        if self._reading_body and names.isdisjoint(_FRAMING):
+        if self._reading_body and _FRAMING.isdisjoint(_Headers(self._head)):
             self.on_message_complete()
         self.is_usable = False
 
@@ -123,26 +145,16 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Forget the answer before."""
-        self._headers = []
         self._body = []
         self._reading_body = False
         if self._answer is None:
             # Two answers to one request: the next request must not get the second one.
             self._break("more than was asked")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        self._headers.append((name, value))
-
     def on_headers_complete(self) -> None:
-        """Go on with the body."""
+        """Go on with the body, whose beginning may have come with the head."""
         self._reading_body = True
-        headers = self._headers
-        if len(headers) > _MAX_HEADERS or (
-            # What was received may be the beginning of the body as well.
-            self._received_bytes > _MAX_HEADERS_BYTES
-            and sum(len(name) + len(value) for name, value in headers) > _MAX_HEADERS_BYTES
-        ):
+        if len(self._head) > _MAX_HEAD_BYTES and self._head.find(_HEAD_END) > _MAX_HEAD_BYTES:
             self._break("headers without end")
 
     def on_body(self, body: bytes) -> None:
@@ -151,15 +163,15 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Give the answer to who waits; a provisional one (1xx) is none."""
+        self._reading_body = False
         status = self._parser.get_status_code()
         answer = self._answer
-        if status < 200 or answer is None or answer.done():
+        if status < _FINAL or answer is None or answer.done():
             return
         self._answer = None
-        self._reading_body = False
-        self._received_bytes = 0
+        head, self._head = self._head, b""
         self.is_usable = self.is_usable and self._parser.should_keep_alive()
-        answer.set_result(Answer(status, self._headers, b"".join(self._body)))
+        answer.set_result(Answer(status, head, b"".join(self._body)))
 
     def _wait_until(self, due: float) -> None:
         """Give the answer up at that time of the event loop, unless it is there.

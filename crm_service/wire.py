@@ -223,7 +223,8 @@ class TransportWire:
             raise ConnectError(type(error).__name__) from error
         except httpx.HTTPError as error:
             raise BrokenError(type(error).__name__) from error
-        return Answer(response.status_code, response.headers.raw, body)
+        head = b"".join([b"%b: %b\r\n" % header for header in response.headers.raw])
+        return Answer(response.status_code, b"HTTP/1.1 200 OK\r\n" + head + b"\r\n", body)
 
     async def aclose(self) -> None:
         """Close nothing."""

@@ -160,10 +160,11 @@ async def test_a_target_cannot_break_out_of_its_line(target):
         [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b""],
         b"SSH-2.0-OpenSSH\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
-        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"Content-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 12_000 + b"Content-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000,
     ],
-    ids=["nothing", "half", "half chunked", "not HTTP", "two lengths", "many headers", "long"],
+    ids=["nothing", "half", "half chunked", "not HTTP", "two lengths", "many", "long", "endless"],
 )
 async def test_half_an_answer_is_none(pieces):
     """It is one error that quotes nothing; a write is not sent twice; the next request works."""
@@ -182,14 +183,16 @@ async def test_half_an_answer_is_none(pieces):
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
         [b"HTTP/1.1 200 OK\r\n\r\nok", b""],
         [OK, b""],
-        OK + OTHERS,
+        OK + OTHERS.replace(b"\r\n", b"\r\nX-Second: y\r\n", 1),
     ],
     ids=["close", "no length", "closed while idle", "two answers"],
 )
 async def test_a_connection_in_doubt_is_not_used_again(pieces):
     """The server hangs up, or said more than was asked; nobody notices."""
     async with wire_to(pieces, OK) as (wire, server):
-        assert (await get(wire)).content == b"ok"
+        answer = await get(wire)
+        assert answer.content == b"ok"
+        assert "x-second" not in answer.headers
         await eventually(lambda: not usable(wire))
         assert (await post(wire)).content == b"ok"
         assert server.connections == 2
@@ -208,11 +211,15 @@ async def test_nobody_gets_an_answer_that_came_unasked(late):
 async def test_a_hint_before_the_answer_is_not_the_answer():
     """Such as 103; and answers without a body have one of no bytes."""
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
-    empty = b"HTTP/1.1 204 No Content\r\n\r\n"
-    async with wire_to(hint + OK, empty, OK) as (wire, server):
-        assert (await get(wire)).content == b"ok"
+    empty = b"HTTP/1.1 204 No Content\r\nX-Y: Z\r\n\r\n"
+    async with wire_to(hint + OK, [hint, OK[:20], OK[20:]], empty, OK) as (wire, server):
+        for _ in range(2):
+            answer = await get(wire)
+            assert answer.content == b"ok"
+            assert answer.headers == {"content-length": "2"}
         answer = await get(wire)
         assert (answer.status, answer.content) == (204, b"")
+        assert answer.headers == {"x-y": "Z"}
         assert (await get(wire)).content == b"ok"
         assert server.connections == 1
 
