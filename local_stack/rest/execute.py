@@ -163,20 +163,21 @@ class Executor:
 
 async def _begin(connection: Connection, session: Session, *, deallocate: bool) -> None:
     identity = session.identity
-    settings = (
-        ("role", identity.role),
-        ("default_transaction_read_only", "on" if session.read_only else "off"),
-        ("request.jwt.claims", identity.claims),
-        ("request.headers", session.headers),
-        ("request.cookies", session.cookies),
-        ("request.method", session.method),
-        ("request.path", session.path),
-        ("timezone", session.timezone),
-        *session.role_settings.items(),
-        # Last: under another search path the function's expressions would be planned anew.
-        ("search_path", session.search_path),
-    )
-    await connection.fetch(_BEGIN, join_settings(settings), deallocate)
+    settings = {
+        "role": identity.role,
+        "default_transaction_read_only": "on" if session.read_only else "off",
+        "request.jwt.claims": identity.claims,
+        "request.headers": session.headers,
+        "request.cookies": session.cookies,
+        "request.method": session.method,
+        "request.path": session.path,
+        "timezone": session.timezone,
+        "search_path": session.search_path,
+        **session.role_settings,
+    }
+    # Last: under another search path the function's expressions would be planned anew.
+    settings["search_path"] = settings.pop("search_path")
+    await connection.fetch(_BEGIN, join_settings(settings.items()), deallocate)
 
 
 def join_settings(settings: Iterable[tuple[str, str]]) -> bytes:

@@ -185,9 +185,8 @@ class Driver:
         if os.getpid() != self._pid:
             return 0.0  # a copy that a fork made; nothing reaches it any more
         now = self._loop.time()
-        known_s = self._clock_offset_s
-        if known_s is not None and abs(time.time() - now - known_s) > CLOCK_JUMP_S:
-            return 0.0  # it slept
+        if self._has_jumped_to(time.time() - now):
+            return 0.0
         until = self._core.connection.verified_until
         return now - until if until is not None and until <= now else None
 
@@ -245,10 +244,16 @@ class Driver:
 
     def _note_clock(self, now: float) -> None:
         """CONN-11: the two clocks drift apart when the machine sleeps."""
-        known_s, self._clock_offset_s = self._clock_offset_s, time.time() - now
-        if known_s is not None and abs(self._clock_offset_s - known_s) > CLOCK_JUMP_S:
+        offset_s = time.time() - now
+        has_jumped = self._has_jumped_to(offset_s)
+        self._clock_offset_s = offset_s
+        if has_jumped:
             self._handle(ev.ClockJumped())
             self._wake()
+
+    def _has_jumped_to(self, offset_s: float) -> bool:
+        known_s = self._clock_offset_s
+        return known_s is not None and abs(offset_s - known_s) > CLOCK_JUMP_S
 
     def _handle(self, event: ev.Event) -> None:
         self._perform(self._core.handle(event, asyncio.get_running_loop().time()))

@@ -56,14 +56,6 @@ RULES: Mapping[str, str] = {
         and p.oid::regprocedure::text not in (
             'private.flush_row()', 'private.place_pending(xid8,bigint)',
             'private.blank_removed(text[],text[],uuid[],bigint[])')""",
-    # Nothing else checks what they say of op and actor_kind.
-    "writers of the activity log besides the audit": """
-        select p.oid::regprocedure::text from pg_proc p
-        where p.prosrc ~* '(insert into|merge into|update) +public.activity_log'
-        and p.oid::regprocedure::text not in (
-            'private.audit_changes()', 'private.audit_secret()', 'private.erase_log()',
-            'private.log_invite(private.portal_invites,text,jsonb)',
-            'private.read_customer_secret(uuid,text)')""",
     # Before they are computed, they look like changes: the version would rise without one.
     "generated columns that private.touch_row is not told of": f"""
         select t.tgrelid::regclass::text from pg_trigger t

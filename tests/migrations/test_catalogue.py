@@ -54,10 +54,6 @@ FAULTS = {
         "create function private.f() returns void language sql as "
         "'update public.sync_changes set op = null'"
     ),
-    "writers of the activity log besides the audit": (
-        "create function private.f() returns void language sql as "
-        "'update public.activity_log set op = null'"
-    ),
     "generated columns that private.touch_row is not told of": (
         "alter table jobs add column x text generated always as (title || '!') stored"
     ),

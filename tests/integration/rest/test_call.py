@@ -181,3 +181,21 @@ async def test_settings_that_a_role_may_not_set_do_not_stop_it(rest):
     finally:
         await rest.sql("alter role service_role reset log_min_messages")
         await rest.sql("alter role service_role reset work_mem")
+
+
+async def test_a_search_path_of_the_role_goes_before_the_one_of_requests(rest):
+    """As with PostgREST: what a role has of its own is set behind the request's."""
+    await rest.sql(
+        "create function public.path() returns text language sql volatile "
+        "as 'select current_setting(''search_path'')'; "
+        "alter role service_role set search_path = pg_catalog, public; notify pgrst"
+    )
+
+    async def applied():
+        async with rest.client("service_role") as http:
+            return (await http.post("/rpc/path")).json() == "pg_catalog, public"
+
+    try:
+        await eventually(applied)
+    finally:
+        await rest.sql("alter role service_role reset search_path")
