@@ -110,9 +110,9 @@ class Reader:
         """Return the rows that match, or refuse if the caller is not staff."""
         return await self._guarded(self._database.select(self.caller, table, query))
 
-    async def select_text(self, table: str, query: Query) -> RowsText:
+    def select_text(self, table: str, query: Query) -> Coroutine[Any, Any, RowsText]:
         """Return the same as ``select``, as the database printed it."""
-        return await self._guarded(self._database.select_text(self.caller, table, query))
+        return self._guarded(self._database.select_text(self.caller, table, query))
 
     def read_rows(self, text: RowsText) -> list[Row]:
         """Read what ``select_text`` returned."""

@@ -105,9 +105,11 @@ class Service(FastAPI):
 
     Attributes:
         entrance: The outermost layer; the innermost one calls ``serve``.
+        services: What lives as long as the lifespan.
     """
 
     entrance: ASGIApp
+    services: Services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the lifespan."""
@@ -131,12 +133,12 @@ def create_app(settings: Settings, *, transport: httpx.AsyncBaseTransport | None
     metrics = Metrics()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Service) -> AsyncIterator[None]:
         async with (
             create_http_client(settings, transport) as http,
             aclosing(create_wire(settings, transport)) as wire,
         ):
-            app.state.services = _create_services(settings, http, wire, metrics)
+            app.services = _create_services(settings, http, wire, metrics)
             yield
 
     app = Service(

@@ -65,7 +65,7 @@ async def get_services(request: Request) -> Services:
 
 
 def _services_of(request: Request) -> Services:
-    services = request.app.state.services
+    services = request.scope["app"].services
     assert isinstance(services, Services)  # noqa: S101 - set by the lifespan, before any request
     return services
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_service.errors import ServiceError
 from crm_service.fast_values import Body, Handler, Source, UnfitError, compile_handler
-from crm_service.headers import header
+from crm_service.headers import first_headers, header
 from crm_service.problems import on_http_exception, on_service_error
 
 ROUTE_KEY = "crm_service.route"
@@ -41,7 +41,8 @@ class FastRoute:
     Attributes:
         path: With the names of its values, such as ``/v1/customers/{customer_id}``.
         segments: Of the path; None stands for a value.
-        names: Of the values, in their order.
+        fixed: Places and texts of those that are no values, but for the collection.
+        values: Names and places of the values.
         handler: Calls the route's function and those it depends on.
         render: Checks and renders what the function returned.
         status: Of the answer, unless the function says another.
@@ -49,22 +50,28 @@ class FastRoute:
 
     path: str
     segments: tuple[str | None, ...]
-    names: tuple[str, ...]
+    fixed: tuple[tuple[int, str], ...]
+    values: tuple[tuple[str, int], ...]
     handler: Handler
     render: Callable[[Any], bytes]
     status: int
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
-        """Return the values of a path with as many segments; None if it is not of this route."""
-        values = []
-        for own, given in zip(self.segments, segments, strict=True):
-            if own is None:
-                if not given:
-                    return None
-                values.append(given)
-            elif own != given:
+        """Return the values of a path; None if it is not of this route.
+
+        Args:
+            segments: As many as the route has, the collection's among them.
+        """
+        for index, text in self.fixed:
+            if segments[index] != text:
                 return None
-        return dict(zip(self.names, values, strict=True))
+        values = {}
+        for name, index in self.values:
+            given = segments[index]
+            if not given:
+                return None
+            values[name] = given
+        return values
 
 
 Found: TypeAlias = tuple[FastRoute, dict[str, str]]
@@ -116,7 +123,7 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or scope.get("root_path") or self._overridden(scope):
+        if scope["type"] != "http" or scope.get("root_path") or scope["app"].dependency_overrides:
             await self._app(scope, receive, send)
             return
         if self._routes is None:
@@ -162,10 +169,6 @@ class FastPath:
             return result
         return _rendered(route, result, response or Response())
 
-    @staticmethod
-    def _overridden(scope: Scope) -> bool:
-        return bool(scope["app"].dependency_overrides)
-
 
 def find_fast_routes(app: FastAPI) -> RouteTable:
     """Return the routes of an application that can be served here, in their order."""
@@ -192,7 +195,7 @@ def _plain_paths(table: Mapping[tuple[str, int, str], list[FastRoute]]) -> dict[
     for (method, _, _), each in table.items():
         for route in each:
             found = routes.search(method, route.path)
-            if found is not None and found[0] is route and not route.names:
+            if found is not None and found[0] is route and not route.values:
                 plain[method, route.path] = route
     return plain
 
@@ -206,9 +209,20 @@ def _fast_route(context: Any) -> FastRoute | None:
     if handler is None:
         return None
     parts = path.split("/")
-    names = tuple(part[1:-1] for part in parts if part.startswith("{"))
     segments = tuple(None if part.startswith("{") else part for part in parts)
-    return FastRoute(path, segments, names, handler, _renderer(model), context.status_code or 200)
+    return FastRoute(
+        path=path,
+        segments=segments,
+        fixed=tuple(
+            (index, part)
+            for index, part in enumerate(segments)
+            if part is not None and index != _COLLECTION
+        ),
+        values=tuple((part[1:-1], i) for i, part in enumerate(parts) if part.startswith("{")),
+        handler=handler,
+        render=_renderer(model),
+        status=context.status_code or 200,
+    )
 
 
 def _is_plain(context: Any) -> bool:
@@ -271,17 +285,19 @@ def _source(scope: Scope, handler: Handler, body: bytes) -> Source:
     """
     if handler.reads_body and header(scope, b"content-encoding") is not None:
         raise UnfitError
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        if name in handler.header_names:
-            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    given = first_headers(scope)
+    headers = {
+        name.decode("latin-1"): given[name].decode("latin-1")
+        for name in handler.header_names
+        if name in given
+    }
     query = _NO_QUERY
     if scope["query_string"]:
         query = _query(scope["query_string"])
         if not query.keys() <= handler.query_names:
             raise UnfitError
-    given = Body(body, _content_type(scope)) if handler.reads_body else _NO_BODY
-    return Source(scope["path_params"], query, headers, given)
+    content = Body(body, _content_type(scope)) if handler.reads_body else _NO_BODY
+    return Source(scope["path_params"], query, headers, content)
 
 
 def _query(text: bytes) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ through once, and what stands between them together.
 """
 
 import asyncio
+from operator import add
 from typing import Any
 
 from starlette.types import Message
@@ -19,8 +20,8 @@ from uvicorn.protocols.http.httptools_impl import (
 
 # They say how the connection goes on, which is uvicorn's to decide.
 _OF_CONNECTIONS = frozenset({b"connection", b"transfer-encoding"})
-# Those that uvicorn refuses in values, besides line breaks.
-_CONTROLS = bytes({*range(32), 127} - {*b"\t\r\n"})
+# Those that uvicorn refuses in values.
+_CONTROLS = bytes({*range(32), 127} - {*b"\t"})
 _MAX_NAMES = 1_000
 
 
@@ -95,17 +96,12 @@ class _WholeAnswer:
 
 def _render_head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes | None:
     """Return status line and headers; None if uvicorn has to look at them."""
-    parts = [STATUS_LINE[status]]
-    for name, value in headers:
-        beginning = _BEGINNINGS[name]
-        if not beginning:
-            return None
-        parts += beginning, value, b"\r\n"
-    parts.append(b"\r\n")
-    head = b"".join(parts)
-    breaks = len(headers) + 2
-    plain = head.count(b"\n") == breaks and head.count(b"\r") == breaks
-    return head if plain and len(head.translate(None, _CONTROLS)) == len(head) else None
+    names, values = zip(*headers, strict=True)
+    beginnings = [*map(_BEGINNINGS.__getitem__, names)]
+    text = b"".join(values)
+    if b"" in beginnings or len(text.translate(None, _CONTROLS)) != len(text):
+        return None
+    return STATUS_LINE[status] + b"\r\n".join([*map(add, beginnings, values), b"", b""])
 
 
 class JoinedWritesProtocol(HttpToolsProtocol):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
-from crm_service.headers import header
+from crm_service.headers import first_headers, header
 
 _TOO_LARGE = 413
 _TOO_SLOW = 408
@@ -35,7 +35,7 @@ class BodyLimit:
         The refusal is raised where the application reads, so that it is answered like every other
         error.
         """
-        if not any(name in _ANNOUNCING for name, _ in scope["headers"]):
+        if _ANNOUNCING.isdisjoint(first_headers(scope)):
             return receive  # RFC 9112, 6.3: such a request has no body
         return _LimitedBody(scope, receive, self._max_of(scope["path"]), self._pause_s)
 

@@ -7,6 +7,7 @@ import time
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -38,6 +39,9 @@ class RequestRecord(LastingRecord):
         fields: What else the line says, plain values.
     """
 
+    request_id: str
+    fields: dict[str, str | float | None]
+
     _CONSTANT: ClassVar = vars(
         logging.LogRecord("", logging.INFO, __file__, 0, "request", (), None, "__call__")
     )
@@ -45,12 +49,15 @@ class RequestRecord(LastingRecord):
     def __init__(  # pyright: ignore[reportMissingSuperCall] - that it is left out is the point
         self, name: str, request_id: str, **fields: str | float | None
     ) -> None:
-        vars(self).update(self._CONSTANT)
-        self.name = name
-        self.request_id = request_id
-        self.fields = fields
-        self.created = time.time()
-        self.msecs = self.created % 1 * 1000
+        created = time.time()
+        self.__dict__ = {
+            **self._CONSTANT,
+            "name": name,
+            "request_id": request_id,
+            "fields": fields,
+            "created": created,
+            "msecs": created % 1 * 1000,
+        }
 
 
 class JsonFormatter(logging.Formatter):
@@ -59,7 +66,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Render a record."""
         entry: dict[str, Any] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "at": f"{_render_second(int(record.created))}.{int(record.msecs):03d}+00:00",
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -75,6 +82,12 @@ class JsonFormatter(logging.Formatter):
             entry["error"] = record.exc_info[0].__name__
             entry["trace"] = _places(record.exc_info[2])
         return _ENCODER.encode(entry)
+
+
+@lru_cache(1)
+def _render_second(second: int) -> str:
+    """Return an instant without its fraction and zone; the lines of a moment share it."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _places(trace: TracebackType | None) -> list[str]:

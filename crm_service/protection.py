@@ -1,5 +1,7 @@
 """The security headers of every answer."""
 
+from collections.abc import Container, Sequence
+
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -22,20 +24,20 @@ class SecurityHeaders:
     """
 
     def __init__(self, *, https_only: bool) -> None:
-        self._always = [*_ALWAYS, *([_STRICT_TRANSPORT] if https_only else [])]
+        self._always = (*_ALWAYS, _STRICT_TRANSPORT) if https_only else _ALWAYS
+        self._of_data = (*self._always, _DATA)
+        self._of_customers_data = (_NO_STORE, *self._of_data)
 
-    def add_to(self, headers: list[tuple[bytes, bytes]], path: str) -> None:
-        """Add them to the headers of an answer.
+    def headers(self, path: str, given: Container[bytes]) -> Sequence[tuple[bytes, bytes]]:
+        """Return what to add to the headers of an answer.
 
         Args:
-            headers: Them, with names in lower case.
             path: Of the request.
+            given: Names of the headers that the answer has already, in lower case.
         """
-        if path.startswith("/v1/") and b"cache-control" not in [name for name, _ in headers]:
-            headers.append(_NO_STORE)
-        headers += self._always
-        if not path.startswith(_DOCUMENTATION):
-            headers.append(_DATA)
+        if path.startswith("/v1/") and b"cache-control" not in given:
+            return self._of_customers_data
+        return self._always if path.startswith(_DOCUMENTATION) else self._of_data
 
 
 __all__ = ["SecurityHeaders"]

@@ -100,7 +100,7 @@ class _Exchange:
         self._protection = protection
         self._replayed = False
         self._merged = False
-        self._problem: str | None = None
+        self._problem: bytes | None = None
 
     def count(self, metrics: Metrics) -> None:
         """Count what the answer says about itself."""
@@ -109,20 +109,17 @@ class _Exchange:
         if self._merged:
             metrics.merged()
         if self._problem is not None:
-            metrics.problem(self._problem)
+            metrics.problem(self._problem.decode("latin-1"))
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = message["headers"]
-            for name, value in headers:
-                if name == b"idempotency-replayed":
-                    self._replayed = True
-                elif name == b"x-merged-fields":
-                    self._merged = True
-                elif name == _PROBLEM_NAME:
-                    self._problem = value.decode("latin-1")
-            self._protection.add_to(headers, self._path)
+            given = dict(headers)
+            self._replayed = b"idempotency-replayed" in given
+            self._merged = b"x-merged-fields" in given
+            self._problem = given.get(_PROBLEM_NAME)
+            headers += self._protection.headers(self._path, given)
             headers.append((_REQUEST_ID_NAME, self.request_id.encode("latin-1")))
         elif message["type"] == "http.response.body":
             self.is_complete = not message.get("more_body", False)

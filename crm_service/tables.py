@@ -128,7 +128,7 @@ class Table(Generic[RecordT]):
         """
         query = [(self.key, f"eq.{row_id}"), *filters, *self.columns.items()]
         found = await reader.select_text(self.name, query)
-        rows = reader.read_rows(found) if found else []
+        rows = reader.read_rows(found)
         if not rows:
             raise self._no_such_row()
         row = rows[0]

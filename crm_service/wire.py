@@ -41,9 +41,14 @@ class HeaderLines:
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = fields
-        self.text = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-        if self.text.count("\n") != len(fields) or self.text.count("\r") != len(fields):
-            raise ValueError("a header contains a line break")
+        self.text = _render_lines(fields)
+
+
+def _render_lines(fields: Mapping[str, str]) -> str:
+    text = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+    if text.count("\n") != len(fields) or text.count("\r") != len(fields):
+        raise ValueError("a header contains a line break")
+    return text
 
 
 _NONE = HeaderLines({})
@@ -183,7 +188,7 @@ def render_head(
     """
     if not _TARGET.fullmatch(target):
         raise ValueError("the target is not percent-encoded")
-    lines = HeaderLines(headers).text
+    lines = _render_lines(headers)
     if content is not None:
         lines += f"Content-Length: {len(content)}\r\n"
     return f"{method} {target} HTTP/1.1\r\n{before}{lines}\r\n".encode("latin-1")

@@ -177,3 +177,14 @@ async def test_bad_values_are_refused_as_the_framework_does(monkeypatch, every_o
         for method, path, headers in ODD:
             content = b'{"name": "A"}' if method == "PATCH" else None
             await both(apps, method, path, headers={**AUTH, **headers}, content=content)
+
+
+async def test_of_a_header_that_comes_twice_the_first_counts(monkeypatch):
+    """As in the framework, so that both serve the same request."""
+    twice = [*AUTH.items(), ("Idempotency-Key", "k-2"), ("X-Request-Id", "s")]
+    async with two_apps(monkeypatch, rows(CUSTOMER_ROW)) as apps:
+        _, headers, _, calls = await both(
+            apps, "POST", "/v1/messages", headers=twice, json={"customer_id": ID, "body": "A"}
+        )
+    assert ("x-request-id", "r") in headers
+    assert {dict(sent)["idempotency-key"] for *_, sent in calls} == {"k-1"}

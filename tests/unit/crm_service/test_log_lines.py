@@ -2,11 +2,14 @@
 
 import asyncio
 import io
+import json
 import logging
+from datetime import UTC, datetime
 
 import pytest
 
 from crm_service.log_lines import JoinedLinesHandler, LastingRecord
+from crm_service.observability import JsonFormatter
 from tests.support.waiting import eventually
 
 
@@ -116,3 +119,11 @@ async def test_a_lasting_record_that_cannot_be_printed_costs_only_itself(log, ca
     handler.flush()
     assert writes == ["1\n2\n"]
     assert "KeyError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("created", [0.0, 1764403199.9995, 1764403200.0, 1764403200.0625])
+def test_a_line_says_when_to_the_millisecond(created):
+    """In UTC, whether or not the line before was of the same second."""
+    record = logging.makeLogRecord({"created": created, "msecs": created % 1 * 1000})
+    told = json.loads(JsonFormatter().format(record))["at"]
+    assert told == datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
