@@ -15,6 +15,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from local_stack.joined_writes import JoinedWrites
+
 
 class GuardedHttpProtocol(HttpToolsProtocol):
     """One HTTP connection whose peer cannot hold it without sending.
@@ -40,7 +42,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a request head from now on."""
-        super().connection_made(transport)
+        self._joined = JoinedWrites(transport, self.loop)
+        super().connection_made(self._joined)
         self._arm(self.head_timeout_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -84,6 +87,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Leave the connection to the WebSocket protocol."""
         self._handed_over = True
         self._disarm()
+        self.transport = self._joined.release()
         super().handle_websocket_upgrade()
 
     def _arm(self, delay_s: float, work: Callable[[], None]) -> None:
