@@ -15,7 +15,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-ROUNDS = 4_000
+# Of 1,024 bits: C that works in registers and little memory, so that it makes nobody else slower.
+MODULUS = (1 << 1024) - 105
+EXPONENT = (1 << 18) - 1
 PAUSE_S = 0.016
 SLOW = 3.0
 """Times the median from which on a piece of work counts as slow."""
@@ -32,11 +34,8 @@ def is_disturbed(span: tuple[float, float], slow_moments: Sequence[tuple[float, 
 
 
 def work() -> int:
-    """Some 0.3 ms of processor time."""
-    total = 0
-    for number in range(ROUNDS):
-        total += number * number
-    return total
+    """Less than 0.1 ms of processor time."""
+    return pow(3, EXPONENT, MODULUS)
 
 
 def measure(seconds: float) -> dict[str, Any]:

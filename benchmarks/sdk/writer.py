@@ -27,14 +27,15 @@ async def write(url: str, jobs: list[str], per_s: float, seconds: float, tag: st
     committed: dict[str, float] = {}
     lag_s: list[float] = []
     idle: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
-    for _ in range(CONNECTIONS):
-        idle.put_nowait(await _connect(url, jobs[0]))
+    connections = [await _connect(url, jobs[0]) for _ in range(CONNECTIONS)]
+    for connection in connections:
+        idle.put_nowait(await connection.prepare(UPDATE))
 
     async def update(job: str, title: str) -> None:
-        connection = await idle.get()
-        await connection.execute(UPDATE, job, title)
+        statement = await idle.get()
+        await statement.fetch(job, title)
         committed[title] = time.perf_counter()
-        idle.put_nowait(connection)
+        idle.put_nowait(statement)
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as updates:
@@ -43,8 +44,8 @@ async def write(url: str, jobs: list[str], per_s: float, seconds: float, tag: st
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             lag_s.append(time.perf_counter() - due)
             updates.create_task(update(jobs[index], f"bench-{tag}-{index}"))
-    while not idle.empty():
-        await idle.get_nowait().close()
+    for connection in connections:
+        await connection.close()
     return {"committed": committed, "latest_start_ms": round(max(lag_s) * 1e3, 1)}
 
 
