@@ -202,7 +202,8 @@ def answer_created(
     response: Response, created: Created[RecordT], collection: str, key: str = "id"
 ) -> RecordT:
     """Return a created row with ETag and Location, and say so if it is a replay."""
-    response.headers["Location"] = f"{collection}/{getattr(created.record, key)}"
+    location = f"{collection}/{getattr(created.record, key)}"
+    response.raw_headers.append((b"location", location.encode("latin-1")))
     if created.replayed:
         say_replayed(response)
     return answer(response, created.record)

@@ -22,12 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crm_service.errors import ServiceError
 from crm_service.fast_values import Body, Handler, Source, UnfitError, compile_handler
 from crm_service.headers import first_headers, header
+from crm_service.printed_response import PrintedResponse
 from crm_service.problems import on_http_exception, on_service_error
 
 ROUTE_KEY = "crm_service.route"
 """Where the scope has the route of a request served here, such as ``/v1/jobs/{job_id}``."""
 
-_JSON = b"application/json"
 # Of "/v1/customers/…", split at its slashes.
 _COLLECTION = 2
 _NO_BODY = Body(b"", "")
@@ -163,11 +163,13 @@ class FastPath:
             del scope["path_params"]
             return self._app
         scope[ROUTE_KEY] = route.path
-        response = Response() if handler.wants_response else None
+        response = PrintedResponse() if handler.wants_response else None
         result = await handler.call(arguments, request, response)
         if isinstance(result, Response):
             return result
-        return _rendered(route, result, response or Response())
+        response = response or PrintedResponse()
+        response.body, response.status_code = route.render(result), route.status
+        return response
 
 
 def find_fast_routes(app: FastAPI) -> RouteTable:
@@ -265,17 +267,6 @@ def _without_body(send: Send) -> Send:
     return send_without_body
 
 
-def _rendered(route: FastRoute, result: Any, response: Response) -> Response:
-    response.status_code = route.status
-    response.body = route.render(result)
-    response.raw_headers = [
-        (b"content-length", str(len(response.body)).encode()),
-        (b"content-type", _JSON),
-        *(header for header in response.raw_headers if header[0] != b"content-length"),
-    ]
-    return response
-
-
 def _source(scope: Scope, handler: Handler, body: bytes) -> Source:
     """Return what the values are read from.
 
@@ -293,17 +284,25 @@ def _source(scope: Scope, handler: Handler, body: bytes) -> Source:
     }
     query = _NO_QUERY
     if scope["query_string"]:
-        query = _query(scope["query_string"])
+        query = read_query(scope["query_string"].decode("latin-1"))
         if not query.keys() <= handler.query_names:
             raise UnfitError
     content = Body(body, _content_type(scope)) if handler.reads_body else _NO_BODY
     return Source(scope["path_params"], query, headers, content)
 
 
-def _query(text: bytes) -> dict[str, list[str]]:
+def read_query(text: str) -> dict[str, list[str]]:
+    """Return all values of each parameter, in their order."""
     query: dict[str, list[str]] = {}
-    for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True):
-        query.setdefault(name, []).append(value)
+    if "%" in text or "+" in text:
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            query.setdefault(name, []).append(value)
+        return query
+    # Where nothing is quoted, to split is all that it does.
+    for pair in text.split("&"):
+        if pair:
+            name, _, value = pair.partition("=")
+            query.setdefault(name, []).append(value)
     return query
 
 
@@ -322,4 +321,4 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(chunks)
 
 
-__all__ = ["ROUTE_KEY", "FastPath", "FastRoute", "RouteTable", "find_fast_routes"]
+__all__ = ["ROUTE_KEY", "FastPath", "FastRoute", "RouteTable", "find_fast_routes", "read_query"]
