@@ -105,7 +105,6 @@ class CallbackQueue:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"portal-callback-{self.name}")
             self._tasks.add(self._task)
-            self._task.add_done_callback(self._tasks.discard)
 
     async def _run(self) -> None:
         try:
@@ -116,6 +115,7 @@ class CallbackQueue:
                     await self._finish(awaitable)  # a plain function that returned a coroutine
         finally:
             self._calls.clear()  # after a cancellation the thread ends with the call it is in
+            self._tasks.discard(self._task)
             self._task = None
 
     async def _call(self, arguments: tuple[Any, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import time
@@ -34,7 +35,7 @@ class FeedReader:
         rows: Told of a snapshot before the core is, so that its commit is a short one.
         timeout_s: How long an answer may take.
         post: Takes the events.
-        arrive: The same for an answer, whose task has nothing left to do.
+        arrive: The same for an answer, at the end of what its task does.
         start: Runs a task under a name.
     """
 
@@ -50,6 +51,8 @@ class FeedReader:
         self._post = post
         self._arrive = arrive
         self._start = start
+        # Of the task that has pulled and waits for the next order; done if none waits.
+        self._waiting: asyncio.Future[do.RequestPull] | None = None
 
     def resolve_scope(self, effect: do.ResolveScope) -> None:
         """Find out which customer this user is."""
@@ -60,8 +63,11 @@ class FeedReader:
         self._start(self._run_snapshot(effect), "snapshot")
 
     def request_pull(self, effect: do.RequestPull) -> None:
-        """Read what came after the cursor."""
-        self._start(self._run_pull(effect), "pull")
+        """Read what came after the cursor; never waits for another request to end."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(effect)
+        else:
+            self._start(self._run_pulls(effect), "pull")
 
     def request_head(self, effect: do.RequestHead) -> None:
         """Read where the feed stands."""
@@ -128,11 +134,26 @@ class FeedReader:
         await self._rows.prepare(snapshot.tables, is_wanted)
         return ev.SnapshotAnswered(request, snapshot, comparison)
 
-    async def _run_pull(self, effect: do.RequestPull) -> None:
-        ask = functools.partial(self._database.pull, effect, self._token)
-        page = await self._attempt(effect.request, ask, self._limit)
-        if page is not None:
-            self._arrive(ev.PullAnswered(effect.request, page))
+    async def _run_pulls(self, first: do.RequestPull) -> None:
+        """Pull, and then wait for the next order: a pull comes with every change, a task need not.
+
+        One task waits, at most; a pull that is ordered meanwhile has a task of its own.
+        """
+        effect: do.RequestPull | None = first
+        while effect is not None:
+            ask = functools.partial(self._database.pull, effect, self._token)
+            page = await self._attempt(effect.request, ask, self._limit)
+            following = self._wait_for_order()  # the answer may lead to one at once
+            if page is not None:
+                self._arrive(ev.PullAnswered(effect.request, page))
+                page = None  # the next change may be far
+            effect = None if following is None else await following
+
+    def _wait_for_order(self) -> asyncio.Future[do.RequestPull] | None:
+        if self._waiting is not None and not self._waiting.done():
+            return None
+        self._waiting = asyncio.get_running_loop().create_future()
+        return self._waiting
 
     async def _run_head(self, effect: do.RequestHead) -> None:
         ask = functools.partial(self._database.head, effect.scope, token=self._token)

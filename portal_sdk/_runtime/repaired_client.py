@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import logging
 import ssl
 from typing import Any, Protocol, cast
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 from realtime import AsyncRealtimeChannel, AsyncRealtimeClient
 from realtime.message import ChannelCloseMessage, ChannelErrorMessage, Message, ServerMessageAdapter
 from realtime.types import PHOENIX_CHANNEL, ChannelEvents
@@ -25,9 +25,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from portal_sdk._core.json_value import as_object
+from portal_sdk._runtime.frame_socket import FrameSocket
 
 logger = logging.getLogger("portal_sdk.realtime")
-FRAMES_PER_TURN = 64
 CLOSE_TIMEOUT_S = 1.0
 CHANGES, BROADCAST, SYSTEM = (
     each.value
@@ -137,9 +137,10 @@ class RepairedClient(AsyncRealtimeClient):
             max_size=self._max_frame_bytes,
             ping_interval=None,  # heartbeats prove more: that the server, not only TCP, is alive
             compression=None,  # rings are tiny, and a deflate context is not
+            create_connection=self._create_socket,
         )
         self._listen_task = asyncio.create_task(
-            self._receive(self._ws_connection), name="portal-doorbell-receive"
+            self._await_end(self._ws_connection), name="portal-doorbell-end"
         )
 
     def join_channel(self, topic: str, params: Any) -> RepairedChannel:
@@ -185,32 +186,28 @@ class RepairedClient(AsyncRealtimeClient):
             task.cancel()
             await asyncio.wait([task])
 
-    async def _receive(self, socket: ClientConnection) -> None:
+    # Typed as they type it: a function does as well ("set it to a wrapper or a subclass").
+    @property
+    def _create_socket(self) -> type[ClientConnection]:
+        factory = functools.partial(FrameSocket, take=self._take_message)
+        return cast("type[ClientConnection]", factory)
+
+    async def _await_end(self, socket: ClientConnection) -> None:
         code: int | None = None
-        reason = "the receiver ended"
+        reason = "nobody waits for its end"
         try:
-            await self._receive_frames(socket)
-        except ConnectionClosed:
+            await socket.wait_closed()
             code, reason = socket.close_code, socket.close_reason or ""
         finally:
             if not self._has_ended:
                 self._has_ended = True
                 self._listener.socket_ended(code, reason)
 
-    async def _receive_frames(self, socket: ClientConnection) -> None:
-        """Take frames until the socket is closed, which raises."""
-        count = 0
-        while True:
-            self._take_text(await socket.recv())
-            count += 1
-            if count % FRAMES_PER_TURN == 0:
-                await asyncio.sleep(0)  # a full buffer must not starve the event loop
-
-    def _take_text(self, text: str | bytes) -> None:
+    def _take_message(self, message: bytes) -> None:
         try:
-            frame = as_object(json.loads(text))
+            frame = as_object(from_json(message))
         except ValueError:
-            logger.debug("Could not decode a realtime frame of %d characters", len(text))
+            logger.debug("Could not decode a realtime frame of %d bytes", len(message))
             self._listener.frame_lost()
             return
         if frame is None:

@@ -14,6 +14,7 @@ from portal_sdk._core.session import PortalCore
 from portal_sdk._runtime.driver import Driver
 from portal_sdk._runtime.http import HttpAnswer, HttpRequest
 from portal_sdk.config import PortalConfig
+from portal_sdk.errors import RequestTimeoutError
 from portal_sdk.testing import FakeProject
 from portal_sdk.testing.portal import FakePortal
 from tests.support.waiting import eventually
@@ -29,9 +30,11 @@ class SlowProject(FakeProject):
         super().__init__()
         self.is_open = asyncio.Event()
         self.is_open.set()
+        self.pull_count = 0
 
     async def respond(self, request: HttpRequest) -> HttpAnswer:
         if request.path.endswith("portal_pull"):
+            self.pull_count += 1
             await self.is_open.wait()
         return await super().respond(request)
 
@@ -155,3 +158,58 @@ async def test_a_closed_portal_leaves_no_timer_behind() -> None:
         alarms = driver._alarm, driver._reader._limit._alarm
         assert [alarm._timer is None for alarm in alarms] == [False, False]
     assert [alarm._timer is None for alarm in alarms] == [True, True]
+
+
+# One task for pull after pull.
+
+
+def pulling(driver: Driver) -> set[asyncio.Task[None]]:
+    return {task for task in driver._tasks if task.get_name() == "portal-pull"}
+
+
+async def test_one_task_pulls_change_after_change_also_after_it_was_late() -> None:
+    async with live(request_timeout_s=0.2) as (project, jo, portal, driver):
+        stream = portal.changes()
+        project.insert(jo, "jobs", title="first")
+        async with asyncio.timeout(LATEST_S):
+            await anext(stream)
+        (task,) = pulling(driver)
+        project.is_open.clear()
+        project.insert(jo, "jobs", title="late")
+        await eventually(lambda: isinstance(portal.status.last_error, RequestTimeoutError))
+        project.is_open.set()
+        for number in range(5):
+            project.insert(jo, "jobs", title=str(number))
+        async with asyncio.timeout(LATEST_S):
+            titles = [(await anext(stream)).record.title for _ in range(6)]
+        assert titles == ["late", "0", "1", "2", "3", "4"]
+        await eventually(lambda: pulling(driver) == {task})
+
+
+async def test_a_pull_waits_for_no_answer_that_does_not_count_any_more() -> None:
+    """SYNC-4: the answer of before the pause hangs, and hangs no one else."""
+    async with live() as (project, jo, portal, driver):
+        project.insert(jo, "jobs", title="old")
+        await eventually(lambda: len(portal.jobs) == 1)
+        project.is_open.clear()
+        before = project.pull_count
+        project.insert(jo, "jobs", title="new")
+        await eventually(lambda: project.pull_count > before)
+        (old,) = pulling(driver)
+        closed, project.is_open = project.is_open, asyncio.Event()
+        project.is_open.set()
+        portal.pause()
+        portal.resume()
+        await eventually(lambda: len(portal.jobs) == 2 and portal.status.state == "live")
+        assert old in pulling(driver)
+        closed.set()
+        await eventually(lambda: len(pulling(driver)) == 1)
+
+
+async def test_a_closed_portal_leaves_no_task_that_waits_for_an_order() -> None:
+    async with live() as (project, jo, portal, driver):
+        project.insert(jo, "jobs", title="new")
+        await eventually(lambda: len(portal.jobs) == 1)
+        tasks = pulling(driver)
+        assert len(tasks) == 1
+    assert all(task.done() for task in tasks)
