@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_service.errors import ServiceError
 from crm_service.fast_values import Body, Handler, Source, UnfitError, compile_handler
-from crm_service.headers import first_headers, header
+from crm_service.headers import first_headers
 from crm_service.printed_response import PrintedResponse
 from crm_service.problems import on_http_exception, on_service_error
 
@@ -274,9 +274,9 @@ def _source(scope: Scope, handler: Handler, body: bytes) -> Source:
         UnfitError: There are parameters that nobody knows, or the body is compressed;
             ``Strictness`` says so.
     """
-    if handler.reads_body and header(scope, b"content-encoding") is not None:
-        raise UnfitError
     given = first_headers(scope)
+    if handler.reads_body and b"content-encoding" in given:
+        raise UnfitError
     headers = {
         name.decode("latin-1"): given[name].decode("latin-1")
         for name in handler.header_names
@@ -287,7 +287,7 @@ def _source(scope: Scope, handler: Handler, body: bytes) -> Source:
         query = read_query(scope["query_string"].decode("latin-1"))
         if not query.keys() <= handler.query_names:
             raise UnfitError
-    content = Body(body, _content_type(scope)) if handler.reads_body else _NO_BODY
+    content = Body(body, _media_type(given)) if handler.reads_body else _NO_BODY
     return Source(scope["path_params"], query, headers, content)
 
 
@@ -306,8 +306,9 @@ def read_query(text: str) -> dict[str, list[str]]:
     return query
 
 
-def _content_type(scope: Scope) -> str:
-    return (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+def _media_type(headers: Mapping[bytes, bytes]) -> str:
+    content_type = headers.get(b"content-type", b"").decode("latin-1")
+    return content_type.partition(";")[0].strip().lower()
 
 
 async def _read(receive: Receive) -> bytes:

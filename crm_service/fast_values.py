@@ -19,6 +19,8 @@ _JSON = "application/json"
 # Values that cannot be changed by whom they are given to, so that one can be given to all.
 _CONSTANTS = (type(None), str, int, float, bool)
 _MISSING = object()
+# Places in what functions may be given: these, and then the functions' results.
+_REQUEST, _RESPONSE, _FIRST_RESULT = range(3)
 
 Place: TypeAlias = Literal["path", "query", "header", "body"]
 
@@ -101,9 +103,8 @@ class _Step:
         needed: Values to look for in every request.
         optional: Values of query and headers that may be absent, as they mostly are.
         defaults: Of those, by name.
-        results: Arguments that are results of functions before, and their places.
-        request_names: Arguments that are the request.
-        response_name: Argument that is the answer to come.
+        results: Arguments that are the request, the answer to come, or results of functions before,
+            and their places in this order.
     """
 
     call: Callable[..., Any]
@@ -111,8 +112,6 @@ class _Step:
     optional: tuple[_Parameter, ...]
     defaults: Mapping[str, Any]
     results: tuple[tuple[str, int], ...]
-    request_names: tuple[str, ...]
-    response_name: str | None
 
     def read(self, source: Source) -> dict[str, Any]:
         """Return what is needed, and defaults for the rest, by name.
@@ -165,14 +164,10 @@ class Handler:
         self, arguments: list[dict[str, Any]], request: Request, response: Response | None
     ) -> Any:
         """Call the functions, each with the results of those it depends on."""
-        results: list[Any] = []
+        results: list[Any] = [request, response]
         for step, values in zip(self.steps, arguments, strict=True):
             for name, index in step.results:
                 values[name] = results[index]
-            for name in step.request_names:
-                values[name] = request
-            if step.response_name is not None:
-                values[step.response_name] = response
             results.append(await step.call(**values))
         return results[-1]
 
@@ -196,7 +191,10 @@ class _Compiler:
         # Some dependencies stand for the documentation only, and give None.
         silent = [each for each in dependant.dependencies if _only_documents(each)]
         results = [
-            (each.name, self.add(each)) for each in dependant.dependencies if each not in silent
+            (dependant.request_param_name, _REQUEST),
+            (dependant.http_connection_param_name, _REQUEST),
+            (dependant.response_param_name, _RESPONSE),
+            *((each.name, self.add(each)) for each in dependant.dependencies if each not in silent),
         ]
         parameters = _parameters(dependant)
         needed = tuple(each for each in parameters if each.required or each.place == "body")
@@ -210,15 +208,9 @@ class _Compiler:
                 **{each.name: None for each in silent if each.name is not None},
             },
             results=tuple((name, index) for name, index in results if name is not None),
-            request_names=tuple(
-                name
-                for name in (dependant.request_param_name, dependant.http_connection_param_name)
-                if name is not None
-            ),
-            response_name=dependant.response_param_name,
         )
+        self.known[call] = _FIRST_RESULT + len(self.steps)
         self.steps.append(step)
-        self.known[call] = len(self.steps) - 1
         return self.known[call]
 
 
@@ -240,7 +232,7 @@ def compile_handler(dependant: Dependant) -> Handler | None:
             optional.setdefault((each.place, each.key), []).append((index, each))
     headers = frozenset(each.key.encode() for each in parameters if each.place == "header")
     query = frozenset(each.key for each in parameters if each.place == "query")
-    wants_response = any(step.response_name is not None for step in steps)
+    wants_response = any(index == _RESPONSE for step in steps for _, index in step.results)
     return Handler(tuple(steps), optional, headers, query, bool(bodies), wants_response)
 
 

@@ -37,7 +37,10 @@ class BodyLimit:
         """
         if _ANNOUNCING.isdisjoint(first_headers(scope)):
             return receive  # RFC 9112, 6.3: such a request has no body
-        return _LimitedBody(scope, receive, self._max_of(scope["path"]), self._pause_s)
+        announced = header(scope, b"content-length") or ""
+        announced_bytes = int(announced) if announced.isdecimal() else 0
+        max_bytes = self._max_of(scope["path"])
+        return _LimitedBody(receive, announced_bytes, max_bytes, self._pause_s)
 
     def _max_of(self, path: str) -> int:
         for prefix, max_bytes in self._larger.items():
@@ -49,9 +52,11 @@ class BodyLimit:
 class _LimitedBody:
     """Reads a body as long as it is within its limits."""
 
-    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, pause_s: float) -> None:
-        self._scope = scope
+    def __init__(
+        self, receive: Receive, announced_bytes: int, max_bytes: int, pause_s: float
+    ) -> None:
         self._receive = receive
+        self._announced_bytes = announced_bytes
         self._max_bytes = max_bytes
         self._pause_s = pause_s
         self._received_bytes = 0
@@ -63,7 +68,7 @@ class _LimitedBody:
         Raises:
             HTTPException: It is one too many, or does not come.
         """
-        if self._announced_bytes() > self._max_bytes:
+        if self._announced_bytes > self._max_bytes:
             raise HTTPException(_TOO_LARGE)
         message = await self._next()
         self._received_bytes += len(message.get("body", b""))
@@ -71,10 +76,6 @@ class _LimitedBody:
         if self._received_bytes > self._max_bytes:
             raise HTTPException(_TOO_LARGE)
         return message
-
-    def _announced_bytes(self) -> int:
-        announced = header(self._scope, b"content-length") or ""
-        return int(announced) if announced.isdecimal() else 0
 
     async def _next(self) -> Message:
         if self._complete:

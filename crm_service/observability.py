@@ -42,8 +42,9 @@ class RequestRecord(LastingRecord):
     request_id: str
     fields: dict[str, str | float | None]
 
-    _CONSTANT: ClassVar = vars(
-        logging.LogRecord("", logging.INFO, __file__, 0, "request", (), None, "__call__")
+    # A dict of its own: that of an object is laid out in another way, and copied one by one.
+    _CONSTANT: ClassVar = dict(
+        vars(logging.LogRecord("", logging.INFO, __file__, 0, "request", (), None, "__call__"))
     )
 
     def __init__(  # pyright: ignore[reportMissingSuperCall] - that it is left out is the point

@@ -78,6 +78,11 @@ ODD = [
     ("GET", "/nowhere", {}),
     ("GET", f"/v1/customers/{ID}", {"Idempotency-Key": "a b"}),
     ("PATCH", f"/v1/customers/{ID}", {"If-Match": "x"}),
+    (
+        "PATCH",
+        f"/v1/customers/{ID}",
+        {"Content-Type": "application/json", "Content-Encoding": "br"},
+    ),
 ]
 
 

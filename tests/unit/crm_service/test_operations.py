@@ -116,3 +116,14 @@ def test_wrong_settings_are_refused(wrong):
     """At the start, by name."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Settings(_env_file=None, supabase_url=URL, supabase_key="k", **wrong)
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_read():
+    """What it announces is enough."""
+    announced = {"Content-Length": str(10**9), "Content-Type": "application/json"}
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW, status=201))
+    async with scripted_app(supabase) as (_, client):
+        headers = {**AUTH, **announced}
+        response = await client.post("/v1/customers", content=b"{}", headers=headers)
+    assert_problem(response, 413, "body-too-large")
+    assert not supabase.calls
