@@ -324,10 +324,10 @@ class Portal:
                 table.reset_views()
         self._rooms.steer(core.token, is_resting=core.connection.state in RESTING)
         driver, runner = self._driver, self._desk.runner
-        has_become_live = state is SyncState.LIVE and board.state is not SyncState.LIVE
+        old_state = board.state
+        has_become_live = state is SyncState.LIVE and old_state is not SyncState.LIVE
         self._desk.steer(has_become_live, is_telling=bool(driver and driver.is_telling))
         rows_error = driver.store_error if driver else None
-        old_state = board.state
         new = board.write(
             core, state, store_error=rows_error or runner.store_error,
             pending_writes=runner.machine.pending_count,

@@ -53,6 +53,7 @@ class LiveTable(Generic[RecordT]):
     ) -> None:
         self._name = name
         self._model = model
+        self._validate = model.__pydantic_validator__.validate_python
         self._replica = replica
         self._subscribers = subscribers
         self._records: dict[str, tuple[Row, RecordT]] = {}
@@ -262,7 +263,7 @@ class LiveTable(Generic[RecordT]):
         if cached is not None and cached[0] is row:
             return cached[1]
         try:
-            record = self._model.model_validate(row)
+            record: RecordT = self._validate(row)  # as model_validate, which only adds options
         except ValidationError:
             record = construct_leniently(self._model, row)
         self._records[row_id] = (row, record)

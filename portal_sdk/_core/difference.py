@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 from portal_sdk._core.digest import TableDigest, TableSummary, row_version
 from portal_sdk._core.feed import Snapshot, Tables
+from portal_sdk._core.frozen import frozen
 from portal_sdk.types import ChangeKind, Row
 
 PIECE_ROWS = 2_000
 """About 1 ms."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowChange:
     """A real difference between two moments of the copy.
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from portal_sdk._core.difference import RowChange
+from portal_sdk._core.frozen import frozen
 from portal_sdk._core.replica import Commit
 from portal_sdk.errors import PortalError
 from portal_sdk.types import ChangeSource, DoorbellKind
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FetchToken:
     """Get a token; ``renew`` when the one we have must be replaced.
 
@@ -22,7 +23,7 @@ class FetchToken:
     patience: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushToken:
     """Give the new token to the open doorbell."""
 
@@ -30,31 +31,31 @@ class PushToken:
     token: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenStore:
     """Open the store for this user; another user's rows are purged, never shown."""
 
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecallRows:
     """Open the store for the user of the last sign-in, because signing in is not possible now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommitRows:
     """Make rows and cursor durable in one transaction."""
 
     commit: Commit = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PurgeStore:
     """Forget everything stored."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolveScope:
     """Ask the database which customer this user is."""
 
@@ -62,7 +63,7 @@ class ResolveScope:
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenDoorbell:
     """Open a new socket, as this generation, and join the scope's private channel."""
 
@@ -71,21 +72,21 @@ class OpenDoorbell:
     kind: DoorbellKind = "broadcast"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CloseDoorbell:
     """Throw this generation's socket away."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendHeartbeat:
     """Ask this generation's socket for a sign of life."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestSnapshot:
     """Call portal_snapshot."""
 
@@ -93,7 +94,7 @@ class RequestSnapshot:
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestPull:
     """Call portal_pull."""
 
@@ -104,7 +105,7 @@ class RequestPull:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestHead:
     """Call portal_head."""
 
@@ -112,7 +113,7 @@ class RequestHead:
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishChanges:
     """Tell the subscribers, in this order; many changes need not be told in one go."""
 
@@ -123,29 +124,29 @@ class PublishChanges:
 # Orders between machines; PortalCore carries them out and the driver never sees them.
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskHead:
     """Verify the database path and the digest."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskPoll:
     """Look for changes without having been rung."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CatchUp:
     """A doorbell is up: read from the cursor."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RenewToken:
     """The server refused the token."""
 
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReportDeafDoorbell:
     """A change was found for which no ring came."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from portal_sdk._core.difference import Comparison
 from portal_sdk._core.digest import TableSummary
 from portal_sdk._core.feed import FeedChange, Forms, Head, PullPage, Snapshot, Tables
+from portal_sdk._core.frozen import frozen
 from portal_sdk.errors import PortalError
 from portal_sdk.types import Row
 
@@ -31,27 +32,27 @@ class LossKind(enum.StrEnum):
 # Session
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Started:
     """The user opened the portal."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PauseAsked:
     """The app went to the background."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResumeAsked:
     """The app came back, or wants another try after a refusal."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CloseAsked:
     """The user closed the portal."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClockJumped:
     """The machine slept: no deadline that passed meanwhile means anything."""
 
@@ -59,7 +60,7 @@ class ClockJumped:
 # Token
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenAcquired:
     """A token was issued; ``life_s`` is its remaining life, None if it has no known end."""
 
@@ -68,28 +69,28 @@ class TokenAcquired:
     life_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenFailed:
     """The token could not be had now: network, 429 or 5xx."""
 
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenRefused:
     """The auth server, or the application, refused a token for good."""
 
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenRejected:
     """A server did not accept the token we presented."""
 
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenAccepted:
     """A server accepted the token we presented."""
 
@@ -97,7 +98,7 @@ class TokenAccepted:
 # Store and identity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreOpened:
     """The store of this user is open; scope and epoch are None when it holds nothing.
 
@@ -114,7 +115,7 @@ class StoreOpened:
     user_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowsRecalled:
     """The auth server cannot be reached; these are the rows of the user who signed in last."""
 
@@ -122,7 +123,7 @@ class RowsRecalled:
     stored: StoreOpened
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Authorized:
     """There is a token, and the store told which scope is ours, if it knew."""
 
@@ -130,14 +131,14 @@ class Authorized:
     scope: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuthRefused:
     """There will be no token without a person."""
 
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScopeResolved:
     """The signed-in user is this customer."""
 
@@ -145,7 +146,7 @@ class ScopeResolved:
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScopeMissing:
     """The signed-in user is no customer."""
 
@@ -153,7 +154,7 @@ class ScopeMissing:
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScopeFailed:
     """Who the customer is could not be asked now."""
 
@@ -161,7 +162,7 @@ class ScopeFailed:
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScopeRevoked:
     """The database says that this scope is not ours (any more)."""
 
@@ -171,14 +172,14 @@ class ScopeRevoked:
 # Doorbell
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DoorbellJoined:
     """The channel of this generation is joined."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DoorbellRang:
     """A ring arrived; epoch and n are None when the ring only says "look".
 
@@ -191,7 +192,7 @@ class DoorbellRang:
     change: FeedChange | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DoorbellLost:
     """The socket or channel of this generation is gone."""
 
@@ -200,14 +201,14 @@ class DoorbellLost:
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DoorbellDoubted:
     """A change came without a ring: the socket may be deaf."""
 
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeartbeatAnswered:
     """The server gave a sign of life on this generation's socket."""
 
@@ -217,14 +218,14 @@ class HeartbeatAnswered:
 # Database
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatabaseAnswered:
     """A feed RPC was answered; ``was_head`` when it was the regular verification."""
 
     was_head: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatabaseFailed:
     """A feed RPC failed."""
 
@@ -232,17 +233,17 @@ class DatabaseFailed:
     error: PortalError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncStarted:
     """A doorbell is there: whatever happened before it may have been missed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncStopped:
     """Paused, refused or closed: answers still under way no longer count."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rang:
     """The doorbell rang for this scope; None means that the position is not known."""
 
@@ -251,12 +252,12 @@ class Rang:
     change: FeedChange | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeadWanted:
     """The verification is due."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SnapshotAnswered:
     """portal_snapshot answered request number ``request``.
 
@@ -268,7 +269,7 @@ class SnapshotAnswered:
     comparison: Comparison | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PullAnswered:
     """portal_pull answered request number ``request``."""
 
@@ -276,7 +277,7 @@ class PullAnswered:
     page: PullPage
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeadAnswered:
     """portal_head answered request number ``request``."""
 
@@ -284,7 +285,7 @@ class HeadAnswered:
     head: Head
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestFailed:
     """A snapshot, pull or head got no usable answer."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
 
 from portal_sdk._core.digest import TableSummary
+from portal_sdk._core.frozen import frozen
 from portal_sdk._core.json_value import as_list
 from portal_sdk.errors import ProtocolError
 from portal_sdk.types import Row
@@ -21,7 +22,7 @@ Tables = Mapping[str, Mapping[str, Row]]
 """Per table: row id to row."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeedChange:
     """One entry of the change feed; an upsert whose row is None was blanked."""
 
@@ -34,7 +35,7 @@ class FeedChange:
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """Everything the caller may see at feed position ``n`` of ``epoch``."""
 
@@ -49,7 +50,7 @@ class Snapshot:
     """What was counted of the tables while they were read; belongs to whoever takes the rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PullPage:
     """Changes after a cursor; ``n`` is the head, not the last change of the page."""
 
@@ -61,7 +62,7 @@ class PullPage:
     now: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Head:
     """Where the feed stands, and what the tables should look like there."""
 
@@ -106,7 +107,7 @@ def parse_pull(value: Any) -> PullPage:
     return PullPage(
         epoch=_text(body, "epoch"),
         n=_position(body, "n"),
-        changes=tuple(_change(item) for item in changes),
+        changes=tuple(map(_change, changes)),
         must_resync=bool(body.get("must_resync")),
         reason=_instant(body, "reason"),
         now=_instant(body, "now"),

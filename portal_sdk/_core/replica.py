@@ -15,10 +15,11 @@ from portal_sdk._core.digest import (
     row_version,
 )
 from portal_sdk._core.feed import Columns, Digest, FeedChange, Forms, Tables
-from portal_sdk.types import ChangeKind, Row
+from portal_sdk._core.frozen import frozen
+from portal_sdk.types import Row
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Commit:
     """What must become durable in one store transaction: rows and cursor together."""
 
@@ -160,18 +161,19 @@ class Replica:
     def _upsert(
         self, table: str, row_id: str, row: Row, n: int, committed_at: str | None
     ) -> RowChange | None:
-        rows = self.tables.setdefault(table, {})
-        digest = self.digests.setdefault(table, TableDigest())
-        self.shapes.setdefault(table, set()).add(tuple(row))
+        if table not in self.tables:
+            self.tables[table], self.digests[table], self.shapes[table] = {}, TableDigest(), set()
+        rows, digest = self.tables[table], self.digests[table]
+        self.shapes[table].add(tuple(row))
         previous = rows.get(row_id)
         if previous == row:
             return None
-        if previous is not None:
-            digest.remove(row_id, row_version(previous))
         rows[row_id] = row
-        digest.add(row_id, row_version(row))
-        kind: ChangeKind = "insert" if previous is None else "update"
-        return RowChange(table, kind, row_id, row, previous, n, committed_at)
+        if previous is None:
+            digest.add(row_id, row_version(row))
+            return RowChange(table, "insert", row_id, row, None, n, committed_at)
+        digest.replace(row_id, row_version(previous), row_version(row))
+        return RowChange(table, "update", row_id, row, previous, n, committed_at)
 
     def _remove(
         self, table: str, row_id: str, n: int, committed_at: str | None

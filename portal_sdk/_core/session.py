@@ -116,7 +116,8 @@ class PortalCore:
             return SyncState.OFFLINE
         if self.connection.is_customer_missing:
             return SyncState.NEEDS_AUTH
-        if self.doorbell != "none" and self.connection.database_failure_count == 0:
+        has_doorbell = link is LinkState.JOINED or self.connection.is_polling
+        if has_doorbell and self.connection.database_failure_count == 0:
             return self._state_with_doorbell()
         return self._state_without_doorbell()
 

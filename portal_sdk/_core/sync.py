@@ -88,11 +88,8 @@ class SyncMachine:
     @property
     def is_caught_up(self) -> bool:
         """SYNC-15: everything known to exist was read, or is being read since a moment."""
-        return (
-            self._has_settled
-            and not self._lag.is_behind
-            and self.state in {FeedState.CURRENT, FeedState.PULLING}
-        )
+        is_reading = self.state is FeedState.CURRENT or self.state is FeedState.PULLING
+        return is_reading and self._has_settled and not self._lag.is_behind
 
     def load(
         self, epoch: str, n: int, tables: Tables, fresh_as_of: str | None = None,

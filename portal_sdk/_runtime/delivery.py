@@ -218,8 +218,9 @@ class Subscribers(Generic[ItemT]):
 
     def push(self, item: ItemT) -> None:
         """Hand an item to everyone; never waits, never raises."""
-        for stream in list(self._streams or ()):
-            stream.push(item)
+        if self._streams is not None:
+            for stream in list(self._streams):
+                stream.push(item)
         for queue, arguments in self._callbacks:
             values = arguments(item)
             if values is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json as json_text
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import Any, Protocol, TypedDict, Unpack
 from urllib.parse import urlencode
 
 from pydantic_core import from_json
 
+from portal_sdk._core.frozen import frozen
 from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.server_clock import ServerClock
 from portal_sdk.errors import (
@@ -35,7 +36,7 @@ RETRY_AFTER_CAP_S = 3600.0
 _encode = json_text.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpRequest:
     """One request to the project; ``path`` begins with a slash and has no query."""
 
@@ -51,7 +52,7 @@ class HttpRequest:
         return f"{self.path}?{urlencode(self.params)}" if self.params else self.path
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpAnswer:
     """One whole answer; ``headers`` are found by their names in lower case."""
 

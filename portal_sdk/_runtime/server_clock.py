@@ -36,8 +36,12 @@ class ServerClock:
         except ValueError:
             return  # an older database says nothing
         least_s, most_s = said_s - received_s, said_s - sent_s
-        if least_s <= most_s:  # else this machine's clock was set in between
-            self.offset_s = min(max(self.offset_s, least_s), most_s)
+        if least_s > most_s:
+            return  # this machine's clock was set in between
+        if self.offset_s < least_s:
+            self.offset_s = least_s
+        elif self.offset_s > most_s:
+            self.offset_s = most_s
 
     def now_s(self) -> float:
         """Return the database's time, in seconds since 1970; right to about one round trip."""
