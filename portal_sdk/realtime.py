@@ -73,6 +73,8 @@ class RealtimeClient:
     async def __aenter__(self) -> Self:
         if self._keeper is not None:
             raise StateError("A client is entered once; make a new one")
+        if self._is_closed:
+            raise PortalClosedError("The client is closed; make a new one")
         client = PooledHttp(self._url, self._key, timeout_s=self._config.request_timeout_s)
         self._http = HttpApi(client, self._url)
         source = self._auth.token_source()
@@ -88,6 +90,8 @@ class RealtimeClient:
         except BaseException:
             await self.close()
             raise
+        if self._is_closed:
+            raise PortalClosedError("The client was closed while it was entered")
         if not self._keeper.token and self._keeper.error is not None:
             error = self._keeper.error
             await self.close()

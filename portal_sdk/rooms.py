@@ -75,6 +75,8 @@ class _Room:
     async def __aenter__(self) -> Self:
         if self._is_entered:
             raise StateError("A room is entered once; make a new one")
+        if self._is_ended:
+            raise PortalClosedError("The room was closed; make a new one")
         self._is_entered = True
         self._runner.start()
         try:
@@ -94,6 +96,8 @@ class _Room:
             refusal = self._refusal
             await self.close()
             raise refusal
+        if self._is_ended:  # after the join, and before whoever enters could go on
+            raise PortalClosedError("Closed while the room was entered")
         return self
 
     async def __aexit__(

@@ -21,6 +21,7 @@ from portal_sdk.errors import (
     PortalError,
     ReadyTimeoutError,
     SlowConsumerError,
+    StateError,
 )
 from portal_sdk.types import Row
 
@@ -72,7 +73,7 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
     ) -> None:
         self._model = model
         self._config = hub.config
-        self._was_joined = self._is_ended = False
+        self._was_joined = self._is_entered = self._is_ended = False
         self._refusal: PortalError | None = None
         self._joined = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -94,6 +95,11 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
         return self._runner.last_error
 
     async def __aenter__(self) -> Self:
+        if self._is_entered:
+            raise StateError("A stream is entered once; make a new one")
+        if self._is_ended:
+            raise PortalClosedError("The stream was closed; make a new one")
+        self._is_entered = True
         self._runner.start()
         try:
             async with asyncio.timeout(self._config.join_timeout_s):
@@ -112,7 +118,7 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
             await self.close()
             raise refusal
         if self._is_ended:
-            raise PortalClosedError("The client is closed")
+            raise PortalClosedError("Closed while the stream was entered")
         return self
 
     async def __aexit__(

@@ -15,7 +15,12 @@ from portal_sdk._core.room import RoomEffect, RoomMachine, RoomState
 from portal_sdk._runtime.room_link import RoomLink, RoomOptions
 from portal_sdk._runtime.threads import check_loop
 from portal_sdk.config import PortalConfig
-from portal_sdk.errors import ChannelClosedError, ConnectionLostError, PortalError
+from portal_sdk.errors import (
+    ChannelClosedError,
+    ConnectionLostError,
+    PortalClosedError,
+    PortalError,
+)
 from portal_sdk.types import Row
 
 logger = logging.getLogger("portal_sdk.rooms")
@@ -24,6 +29,11 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 class TokenHolder(Protocol):
     """Where rooms get their token, and hear of newer ones."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there will be no token ever again."""
+        ...
 
     def access_token(self) -> str:
         """Return the newest token, or an empty text while there is none."""
@@ -102,7 +112,14 @@ class RoomRunner:
         return self._machine.last_error
 
     def start(self) -> None:
-        """Begin as soon as there is a token."""
+        """Begin as soon as there is a token.
+
+        Raises:
+            PortalClosedError: The portal or client is closed (ROOM-5); nothing was opened.
+        """
+        if self._tokens.is_closed:
+            self._end()
+            raise PortalClosedError("The portal or client of this room is closed; open a new one")
         self._tokens.add_room(self)
         if self._tokens.access_token():
             self._perform(self._machine.open(self._now()))
@@ -146,9 +163,7 @@ class RoomRunner:
 
     async def close(self) -> None:
         """Leave the room; bounded by ``close_timeout_s``."""
-        self._tokens.drop_room(self)
-        self._perform(self._machine.close())
-        self._owner.ended()
+        self._end()
         if self._timer is not None:
             self._timer.cancel()
         tasks = list(self._tasks)
@@ -228,6 +243,11 @@ class RoomRunner:
         self._run(partial(self._link.send, "presence", payload), "track", effect.generation)
 
     # Private.
+
+    def _end(self) -> None:
+        self._tokens.drop_room(self)
+        self._perform(self._machine.close())
+        self._owner.ended()
 
     def _joined_link(self) -> RoomLink:
         link = self._link

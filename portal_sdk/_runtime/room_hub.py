@@ -20,7 +20,7 @@ class RoomHub:
         self._api_key = api_key
         self._refused = refused
         self._token = ""
-        self._is_resting = False
+        self._is_resting = self._is_closed = False
         self._rooms: set[RoomRunner] = set()
 
     def create(self, options: RoomOptions, owner: RoomOwner) -> RoomRunner:
@@ -40,15 +40,21 @@ class RoomHub:
                 room.token_changed()
 
     async def close(self) -> None:
-        """Leave every room."""
+        """Leave every room, for good: nobody enters one any more (ROOM-5)."""
+        self._is_closed = True
         for room in list(self._rooms):
             await room.close()
 
     # TokenHolder.
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the portal or client is closed."""
+        return self._is_closed
+
     def access_token(self) -> str:
         """Return the newest token."""
-        return "" if self._is_resting else self._token
+        return "" if self._is_resting or self._is_closed else self._token
 
     def add_room(self, room: RoomRunner) -> None:
         """Supply this room from now on."""

@@ -113,6 +113,7 @@ class RoomLink:
         self._listener = listener
         self._has_ended = False
         self._is_running = False
+        self._opener: asyncio.Task[None] | None = None
         self._client = _RoomClient(
             url, api_key, max_frame_bytes=config.max_frame_bytes,
             timeout_s=config.join_timeout_s + CLIENT_TIMEOUT_MARGIN_S, listener=self,
@@ -140,6 +141,7 @@ class RoomLink:
 
     async def open(self) -> None:
         """Connect and join; every outcome goes to the listener."""
+        self._opener = asyncio.current_task()
         try:
             await self._client.connect()
             await self._channel.subscribe(self._join_answered)
@@ -179,6 +181,10 @@ class RoomLink:
         """Throw the socket away."""
         self._has_ended = True
         self._fail_waiting()
+        opener = self._opener
+        if opener is not None and not opener.done() and opener is not asyncio.current_task():
+            opener.cancel()  # its socket would come after the release, and nobody would close it
+            await asyncio.wait([opener])
         await self._client.release()
 
     # ClientListener.

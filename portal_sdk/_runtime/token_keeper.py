@@ -55,7 +55,8 @@ class TokenKeeper:
         self._tell(TokenRejected(TokenRejectedError("The server does not accept the token")))
 
     async def close(self) -> None:
-        """End the timers and the task."""
+        """End the timers and the task; whoever waits for the first answer goes on."""
+        self.answered.set()
         self._machine.handle(PauseAsked(), self._now())
         if self._timer is not None:
             self._timer.cancel()

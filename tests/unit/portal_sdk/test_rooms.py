@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha1
 from typing import Any
 
 import pytest
@@ -24,6 +28,7 @@ from portal_sdk.realtime import Gap, RealtimeClient, TableChanges
 from portal_sdk.rooms import BroadcastRoom, PresenceRoom
 from tests.support.waiting import eventually
 
+WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 NOBODY = "http://127.0.0.1:1"
 
 
@@ -50,6 +55,110 @@ async def test_whoever_enters_a_room_hears_of_the_portals_end_at_once(
     entering = asyncio.create_task(ROOMS[kind](hub).__aenter__())
     await asyncio.sleep(0.05)
     await hub.close()
+    with pytest.raises(PortalClosedError):
+        await asyncio.wait_for(entering, 5)
+
+
+@pytest.mark.spec("ROOM-5")
+@pytest.mark.parametrize("kind", ROOMS)
+async def test_a_room_that_was_made_before_the_end_is_not_entered_after_it(
+    hub: RoomHub, kind: str
+) -> None:
+    """Nothing is opened: no task, no timer, and the hub knows no room."""
+    room = ROOMS[kind](hub)
+    await hub.close()
+    before = asyncio.all_tasks()
+    with pytest.raises(PortalClosedError):
+        await asyncio.wait_for(room.__aenter__(), 5)
+    hub.steer("another token", is_resting=False)
+    assert (asyncio.all_tasks(), hub._rooms, room._runner._link) == (before, set(), None)
+
+
+@pytest.mark.spec("ROOM-5")
+@pytest.mark.parametrize("kind", ROOMS)
+async def test_a_room_that_was_closed_is_not_entered(hub: RoomHub, kind: str) -> None:
+    """It would wait for a join that never comes."""
+    room = ROOMS[kind](hub)
+    await room.close()
+    with pytest.raises(PortalClosedError, match="make a new one"):
+        await asyncio.wait_for(room.__aenter__(), 5)
+    other = ROOMS[kind](hub)
+    other._is_entered = True
+    with pytest.raises(StateError, match="entered once"):
+        await asyncio.wait_for(other.__aenter__(), 5)
+
+
+@pytest.mark.spec("ROOM-5")
+@pytest.mark.parametrize("kind", ROOMS)
+async def test_a_join_in_the_moment_of_the_end_enters_nothing(hub: RoomHub, kind: str) -> None:
+    """The room was joined, but who waits for it runs only after the portal closed."""
+    room = ROOMS[kind](hub)
+    entering = asyncio.create_task(room.__aenter__())
+    await asyncio.sleep(0)
+    room.joined()
+    room.presence("presence_state", {})
+    await hub.close()
+    with pytest.raises(PortalClosedError):
+        await asyncio.wait_for(entering, 5)
+
+
+@pytest.mark.spec("ROOM-5")
+async def test_a_socket_that_comes_after_the_room_was_dropped_is_closed() -> None:
+    """The server is slow with its answer, and meanwhile the room is paused, and later closed."""
+    asked, answers = asyncio.Event(), asyncio.Event()
+    ends: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(asyncio.current_task())  # type: ignore[arg-type]
+        request = await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await answers.wait()
+        key = re.search(rb"(?i)sec-websocket-key: *(\S+)", request)
+        assert key
+        accept = b64encode(sha1(key[1] + WEBSOCKET_GUID).digest())
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1024):
+                pass
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        hub = RoomHub(f"http://127.0.0.1:{port}", "key", PortalConfig(), lambda: None)
+        hub.steer("token", is_resting=False)
+        entering = asyncio.create_task(ROOMS["broadcast"](hub).__aenter__())
+        await asyncio.wait_for(asked.wait(), 5)
+        hub.steer("token", is_resting=True)
+        answers.set()
+        await asyncio.wait_for(asyncio.wait(ends), 5)
+        await hub.close()
+        with pytest.raises(PortalClosedError):
+            await asyncio.wait_for(entering, 5)
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    assert not {name for name in names if name.startswith("portal-")}
+
+
+@pytest.mark.spec("ROOM-5")
+async def test_a_client_that_was_closed_is_not_entered() -> None:
+    client = RealtimeClient(NOBODY, "key", auth=TokenAuth("token"))
+    await client.close()
+    with pytest.raises(PortalClosedError):
+        await client.__aenter__()
+
+
+@pytest.mark.spec("ROOM-5")
+async def test_a_client_that_is_closed_while_it_is_entered_says_so_at_once() -> None:
+    async def token() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    client = RealtimeClient(NOBODY, "key", auth=TokenAuth(token))
+    entering = asyncio.create_task(client.__aenter__())
+    await asyncio.sleep(0.01)
+    await client.close()
     with pytest.raises(PortalClosedError):
         await asyncio.wait_for(entering, 5)
 
