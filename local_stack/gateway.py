@@ -226,6 +226,10 @@ class Gateway:
             _set_header(scope, b"authorization", b"Bearer " + token.encode())
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outer, scope = scope, dict(scope)
+        # Uvicorn logs the address of each handshake from its own scope when it is answered: keys
+        # and tokens in the query are for the server behind alone.
+        outer["query_string"] = b""
         prefix = self._prefix_of(scope["path"])
         if prefix != "/realtime/v1":
             await receive()

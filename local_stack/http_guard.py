@@ -35,6 +35,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Another uvicorn of this process may have given its access log to all of them; a query
+        # may carry a key.
+        self.access_log = False
         self._head_bytes = 0
         self._in_body = False
         self._handed_over = False

@@ -33,6 +33,7 @@ _SECRETS = re.compile(
     r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JWT
     r"|\bsb_(?:secret|publishable)_[\w-]+"
     r"|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"  # user and password of a URL
+    r"|(?:(?<=apikey=)|(?<=token=))[^\s&\"']+"  # of a query, also escaped
 )
 _TIME = "%Y-%m-%dT%H:%M:%S"
 
@@ -40,6 +41,18 @@ _TIME = "%Y-%m-%dT%H:%M:%S"
 def without_secrets(text: str) -> str:
     """Return the text with keys, tokens and passwords of URLs masked."""
     return _SECRETS.sub(MASK, text)
+
+
+class SecretsFilter(logging.Filter):
+    """Mask what a foreign library is about to log, for every handler: the program's own too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the record, without keys and tokens in its message."""
+        text = record.getMessage()
+        masked = without_secrets(text)
+        if masked != text:
+            record.msg, record.args = masked, None
+        return True
 
 
 def describe_failure(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import uvicorn
 
 from local_stack.errors import HostUnusableError, PortForbiddenError, PortTakenError, StackError
 from local_stack.http_guard import GuardedHttpProtocol
+from local_stack.journal import SecretsFilter
 from local_stack.ports import LOOPBACK, family_of, next_free_port
 from local_stack.realtime.keepalive import RealtimeWebSocketProtocol
 
@@ -27,6 +29,7 @@ GRACE_S = 1
 KEEP_ALIVE_S = 75
 BACKLOG = 2_048
 START_TIMEOUT_S = 10
+UVICORN_LOGGERS = ("uvicorn.error", "uvicorn.asgi")  # the second one tells whole scopes, at TRACE
 
 
 class _Server(uvicorn.Server):
@@ -100,6 +103,7 @@ class Listener:
             )
         )
         self._task: asyncio.Task[None] | None = None
+        self._secrets_filter = SecretsFilter()
 
     async def start(self) -> None:
         """Serve; returns once connections are accepted.
@@ -107,6 +111,8 @@ class Listener:
         Raises:
             StackError: The listener ended while starting.
         """
+        for name in UVICORN_LOGGERS:
+            logging.getLogger(name).addFilter(self._secrets_filter)
         serving = self._server.serve(sockets=[self._socket])
         self._task = asyncio.create_task(serving, name="stack-listener")
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -137,3 +143,5 @@ class Listener:
             # What ended it early has been reported by `wait_ended`.
             await asyncio.gather(self._task, return_exceptions=True)
         self._socket.close()
+        for name in UVICORN_LOGGERS:
+            logging.getLogger(name).removeFilter(self._secrets_filter)

@@ -3,6 +3,8 @@
 A Realtime socket is closed after a minute without inbound data, and WebSocket pings count as data;
 ASGI does not show them. Pass the class to uvicorn as ``ws``; without it only messages count. Pongs
 do not count: they answer the server's own pings, and would keep every idle socket for ever.
+
+Frames and handshakes are never logged, at any level: they carry keys, tokens and rows.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ class RealtimeWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn.debug = False  # or DEBUG of its logger shows each request, header and frame
         self.pinged_at_s = 0.0
 
     def handle_ping(self) -> None:
