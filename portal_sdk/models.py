@@ -136,6 +136,15 @@ def construct_leniently(model: type[ModelT], row: Mapping[str, Any]) -> ModelT:
     return model.model_construct(None, **values)  # type: ignore[return-value] # its plugin
 
 
+def to_column_value(model: type[PortalModel], column: str, value: object) -> Any:
+    """Return a value as a record of the model has it: a UUID or a time for its text, and so on.
+
+    Raises:
+        ValidationError: The column cannot hold it.
+    """
+    return _adapter(model, column).validate_python(value)
+
+
 @functools.cache
 def _adapter(model: type[PortalModel], column: str) -> TypeAdapter[Any]:
     annotation: Any = model.model_fields[column].annotation

@@ -19,6 +19,7 @@ from portal_sdk.models import (
     Message,
     PortalModel,
     construct_leniently,
+    to_column_value,
 )
 from portal_sdk.types import Change, ChangeSource, Row
 from portal_sdk.views import GroupedView, TableView
@@ -90,14 +91,18 @@ class LiveTable(Generic[RecordT]):
         """Return the records whose columns equal all the given values.
 
         Args:
-            equals: Column names and values, compared with the model's types.
+            equals: Column names and values, compared with the model's types: a UUID or a time
+                may be given as text. None finds what has no value.
 
         Raises:
-            ConfigurationError: There is no such column.
+            ConfigurationError: There is no such column, or it cannot hold such a value.
         """
         records = list(self)
         for column in equals:
             self._check_column(column, records)
+        equals = {
+            column: self._comparable(column, wanted, records) for column, wanted in equals.items()
+        }
         return [
             record
             for record in records
@@ -114,6 +119,20 @@ class LiveTable(Generic[RecordT]):
             raise ConfigurationError(
                 f"{self._name} has no column {column!r}; there are {', '.join(known)}"
             )
+
+    def _comparable(self, column: str, wanted: object, records: list[RecordT]) -> object:
+        """Return what to compare with; refuse what no record could equal."""
+        if wanted is None or column not in self._model.model_fields:
+            return wanted
+        try:
+            value = to_column_value(self._model, column, wanted)
+            reason = "give the time its zone, such as +00:00" if _is_naive(value) else ""
+        except ValidationError as error:
+            value, reason = wanted, error.errors(include_url=False)[0]["msg"]
+        # A row of another database version is shown as it came, and is found by what it shows.
+        if reason and not any(getattr(record, column, _MISSING) == value for record in records):
+            raise ConfigurationError(f"{self._name}.{column} cannot be what is asked for: {reason}")
+        return value
 
     def changes(self) -> Stream[Change[RecordT]]:
         """Return an async iterator over every change from now on.
@@ -297,6 +316,11 @@ class ProfileTable(LiveTable[Customer]):
     def record(self) -> Customer | None:
         """The customer, or None before the first snapshot."""
         return next(iter(self), None)
+
+
+def _is_naive(value: object) -> bool:
+    """Return whether it is a time that equals none of the database, whose times have a zone."""
+    return isinstance(value, datetime) and value.tzinfo is None
 
 
 _MISSING = object()

@@ -96,7 +96,7 @@ class Table(Generic[RecordT]):
         return self._thread.call(lambda: self._table.get(row_id))
 
     def where(self, **equals: Any) -> list[RecordT]:
-        """Return the records whose columns equal all the given values."""
+        """Return the records whose columns equal the values; see ``portal_sdk.LiveTable.where``."""
         return self._thread.call(lambda: self._table.where(**equals))
 
     def view(
