@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from portal_sdk._runtime.jwt import read_payload
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import ConfigurationError
 
+_NEVER_IN_URLS = frozenset(' <>"\\^`{|}')
+
 
 def parse_project_url(url: str) -> str:
     """Return the project's base URL without a trailing slash.
@@ -20,8 +23,14 @@ def parse_project_url(url: str) -> str:
         ConfigurationError: Not an http(s) URL with a host, or it contains a query or user.
     """
     advice = "give the project URL, such as http://127.0.0.1:54321 or https://<ref>.supabase.co"
-    if not isinstance(url, str) or not url.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise ConfigurationError(f"The project URL must be a text, not {_kind_of(url)}; {advice}")
+    if not url.strip():
         raise ConfigurationError(f"The project URL is empty; {advice}")
+    if not url.strip().isprintable() or _NEVER_IN_URLS & set(url.strip()):
+        raise ConfigurationError(
+            f"The project URL is malformed: it has spaces or characters that no URL has; {advice}"
+        )
     try:
         parts = urlsplit(url.strip())
         host, _port = parts.hostname, parts.port
@@ -41,7 +50,9 @@ def check_api_key(key: str) -> str:
         ConfigurationError: Empty, with white space, or a secret key.
     """
     advice = "use the project's publishable (or anon) key"
-    if not isinstance(key, str) or not key.strip():  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise ConfigurationError(f"The API key must be a text, not {_kind_of(key)}; {advice}")
+    if not key.strip():
         raise ConfigurationError(f"The API key is empty; {advice}")
     key = key.strip()
     if not key.isascii() or any(character.isspace() for character in key):
@@ -55,12 +66,22 @@ def check_kinds(store: object, config: object) -> None:
     """Refuse what a caller without types may pass for them.
 
     Raises:
-        ConfigurationError: One is of another kind.
+        ConfigurationError: One is of another kind, or the store's path can be no file's.
     """
     if config is not None and not isinstance(config, PortalConfig):
         raise ConfigurationError("config must be a PortalConfig(...)")
-    if store is not None and not isinstance(store, (str, Path)):
+    if store is None:
+        return
+    if not isinstance(store, (str, Path)):
         raise ConfigurationError("store must be the path of a file, or None")
+    path = str(store)
+    advice = "name a file, such as portal.db, or use store=None to keep the rows in memory"
+    if not path.strip():
+        raise ConfigurationError(f"store is an empty path; {advice}")
+    if path == ":memory:":
+        raise ConfigurationError("store=':memory:' would keep nothing in a file; use store=None")
+    if "\x00" in path or not _can_be_a_file_name(path):
+        raise ConfigurationError(f"store has characters that no file name can have; {advice}")
 
 
 def check_text(
@@ -100,6 +121,18 @@ def check_object(value: object, name: str) -> dict[str, Any]:
     if not _is_unicode(text):
         raise ConfigurationError(f"{name} must not contain halves of surrogate pairs")
     return dict(checked)
+
+
+def _kind_of(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _can_be_a_file_name(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_unicode(text: str) -> bool:

@@ -244,8 +244,6 @@ class SqliteStore:
 
     def _create_privately(self) -> None:
         """A new file is for its owner alone: it holds a person's data. SQLite's own follow it."""
-        if str(self._path) == ":memory:":
-            return  # no file, says SQLite
         with suppress(OSError):  # it exists, or SQLite says better why it cannot be made
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 

@@ -53,7 +53,14 @@ NOBODY = 65534
         ("http://x.example:port", "malformed"),
         ("https://x.example/?a=b", "must be plain"),
         ("https://jo:secret@x.example", "must be plain"),
-        (None, "is empty"),
+        (" ", "is empty"),
+        (None, "must be a text, not None"),
+        (5, "must be a text, not int"),
+        (b"http://127.0.0.1:1", "must be a text, not bytes"),
+        ("http://exa mple", "malformed: it has spaces"),
+        ("http://exa\tmple", "malformed: it has spaces"),
+        ("http://exa\x00mple", "malformed: it has spaces"),
+        ("https://<ref>.supabase.co", "malformed"),
     ],
 )
 def test_a_url_that_cannot_be_right_is_refused(url: Any, advice: str) -> None:
@@ -93,6 +100,23 @@ def test_something_else_than_a_sign_in_is_refused() -> None:
 def test_an_argument_of_another_kind_is_named(argument: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(argument))} must be"):
         Portal("http://127.0.0.1:1", KEY, auth=LOGIN, **argument)
+
+
+@pytest.mark.parametrize(
+    ("store", "advice"),
+    [
+        ("", "empty path; name a file"),
+        (" ", "empty path; name a file"),
+        (":memory:", "use store=None"),
+        (Path(":memory:"), "use store=None"),
+        ("a\0b", "characters that no file name can have; name a file"),
+        (Path("a\0b"), "characters that no file name can have"),
+        ("a\ud800b", "characters that no file name can have"),
+    ],
+)
+def test_a_store_that_can_be_no_file_is_refused(store: str | Path, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice):
+        Portal("http://127.0.0.1:1", KEY, auth=LOGIN, store=store)
 
 
 @pytest.mark.parametrize(

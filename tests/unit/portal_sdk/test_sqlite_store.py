@@ -288,11 +288,3 @@ def test_a_new_store_is_for_its_owner_alone(tmp_path: Path) -> None:
     path.chmod(0o640)
     filled(path)
     assert path.stat().st_mode & 0o777 == 0o640
-
-
-def test_a_store_in_sqlites_memory_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    filled(Path(":memory:"))
-    assert list(tmp_path.iterdir()) == []
