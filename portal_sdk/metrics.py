@@ -44,8 +44,9 @@ class PortalMetrics:
         callback_errors: Exceptions raised by callbacks.
         writes_submitted, writes_synced, writes_refused, writes_discarded: Local writes.
         writes_pending: Local writes that the database has not answered.
-        change_latency: From the database's commit to the subscribers' queues, for live changes,
-            by the database's clock as its answers tell it: right to about one round trip.
+        change_latency: From the database's commit to the subscribers' queues, by the database's
+            clock as its answers tell it: right to about one round trip. Only of changes whose
+            source is ``live``: one that a verification found before its late ring is not in it.
         write_latency: From the call to the moment the feed brought the write back.
     """
 

@@ -68,8 +68,9 @@ class Change(Generic[RecordT_co]):
         kind: ``delete`` also means that the row left what the customer may see.
         record: The row after the change; for a delete the row as last seen.
         previous: The row before the change from the local store; None for an insert.
-        source: ``live``, ``catch_up`` (missed while away, or found by polling), ``resync``
-            (found by comparing a full snapshot) or ``local``.
+        source: ``live``, ``catch_up`` (missed while away, found by polling, or by a verification
+            before a ring that was late), ``resync`` (found by comparing a full snapshot) or
+            ``local``.
         n: Position in the customer's change feed.
         committed_at: The database's commit instant; None for a resync.
     """

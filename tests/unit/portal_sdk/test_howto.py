@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import logging
 import re
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+from realtime import AsyncRealtimeChannel
 
 from portal_sdk.testing import FakeProject
+from tests.support.waiting import eventually
 
 HOWTO = Path(__file__).parents[3] / "docs" / "howto"
-PAGES = ["views", "observability", "writes", "presence", "blocking", "testing", "staff-live-view"]
+PAGES = [
+    "views",
+    "observability",
+    "writes",
+    "presence",
+    "blocking",
+    "testing",
+    "staff-live-view",
+    "pause",
+]
 
 
 def blocks(page: str) -> list[str]:
@@ -58,14 +70,37 @@ async def test_the_examples_about_views_and_metrics_run(capsys: Any) -> None:
     async with project.portal(jo) as portal:
         await portal.ready()
         await run(blocks("views")[0], portal=portal)
-        for block in blocks("observability"):
+        *about_metrics, about_logs = blocks("observability")
+        for block in about_metrics:
             await run(block, portal=portal)
+    refusals = logging.getLogger(AsyncRealtimeChannel.__module__)  # says what a join was answered
+    level = logging.getLogger("realtime").level
+    assert refusals.isEnabledFor(logging.ERROR)
+    try:
+        await run(about_logs)
+        assert not refusals.isEnabledFor(logging.ERROR)
+    finally:
+        logging.getLogger("realtime").setLevel(level)
     assert capsys.readouterr().out.splitlines() == [
         "1 ['Boiler']",
         "scheduled 1",
         "completed 1",
         "1 0 0",
     ]
+
+
+async def test_the_example_about_pausing_prints_what_it_says(capsys: Any) -> None:
+    """Against a project in memory; the write that was made in between is sent."""
+    project = FakeProject()
+    jo = project.add_customer()
+    for title in ("Boiler", "Tap"):
+        project.insert(jo, "jobs", title=title)
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        await run(blocks("pause")[0], portal=portal)
+        await eventually(lambda: len(portal.outbox) == 0)
+        assert [message["body"] for message in project.rows(jo, "messages")] == ["Back soon"]
+    assert capsys.readouterr().out.splitlines() == ["offline 2", "live"]
 
 
 async def test_the_examples_about_testing_run() -> None:
