@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
+
 from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.jwt import read_payload
 from portal_sdk.config import PortalConfig
@@ -103,6 +105,17 @@ def check_text(
     if not _is_unicode(value):
         raise ConfigurationError(f"{name} must not contain halves of surrogate pairs")
     return value
+
+
+def check_model(model: Any) -> None:
+    """Refuse what cannot read a row or payload.
+
+    Raises:
+        ConfigurationError: Not a pydantic model class.
+    """
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        name = getattr(model, "__name__", None) or type(model).__name__
+        raise ConfigurationError(f"A pydantic model class is needed, such as Job, not {name}")
 
 
 def check_object(value: object, name: str) -> dict[str, Any]:

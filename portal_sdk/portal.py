@@ -128,6 +128,8 @@ class Portal:
     async def __aenter__(self) -> Self:
         if self._driver is not None:
             raise StateError("A portal is entered once; make a new one")
+        if self._board.state is SyncState.CLOSED:
+            raise PortalClosedError("The portal is closed; make a new one")
         self._loop = asyncio.get_running_loop()
         tokens = self._auth.token_source()
         self._store.lock()
@@ -164,6 +166,8 @@ class Portal:
         """
         driver, task = self._driver, self._driver_task
         if driver is None or task is None:
+            if self._board.state is not SyncState.CLOSED:  # before it was entered: final, too
+                self._end()
             return
         check_loop(self._loop)
         driver.handle_now(CloseAsked())
@@ -189,6 +193,8 @@ class Portal:
             Safe.
         """
         if self._driver is None:
+            if self._board.state is SyncState.CLOSED:
+                raise PortalClosedError("The portal is closed; make a new one")
             raise PortalClosedError("Enter the portal first: async with Portal(...) as portal")
         check_loop(self._loop)
         stream = self._statuses.stream()

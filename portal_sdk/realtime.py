@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from portal_sdk._arguments import check_api_key, parse_project_url
+from portal_sdk._arguments import check_api_key, check_model, parse_project_url
 from portal_sdk._core.presence import Member, PresenceChange
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.http_pool import PooledHttp
@@ -152,10 +152,12 @@ class RealtimeClient:
             schema: Schema name.
 
         Raises:
-            ConfigurationError: An unknown event, no table, or a filter without column and operator.
+            ConfigurationError: No model, an unknown event, no table, or a filter without column and
+                operator.
             StateError: The client is not entered.
             JoinRejectedError: While entering: no such table or column, says the server.
         """
+        check_model(model)
         name = table or _table_of(model)
         if event not in EVENTS:
             raise ConfigurationError(f"event must be one of {', '.join(EVENTS)}, not {event!r}")
@@ -181,13 +183,14 @@ class RealtimeClient:
             table: Table name; for the SDK's own models it is known.
 
         Raises:
-            ConfigurationError: No table, or a filter without a column.
+            ConfigurationError: No model, no table, or a filter without a column.
             StateError: The client is not entered.
             PortalError: It could not be read; ``retryable`` says whether to try again.
 
         Cancellation:
             Safe.
         """
+        check_model(model)
         name = table or _table_of(model)
         column, condition = _split_filter(filter)
         self._signed_in()

@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
-from portal_sdk._arguments import check_object
+from portal_sdk._arguments import check_model, check_object
 from portal_sdk._core.presence import Member, PresenceChange, PresenceRoster
 from portal_sdk._runtime.delivery import Stream, Subscribers
 from portal_sdk._runtime.room import RoomRunner
@@ -156,14 +156,10 @@ class PresenceRoom(_Room):
         super().__init__(hub, RoomOptions(topic=topic, presence_key=key), name)
         self._roster = PresenceRoster()
         self._key = key
-        self._meta = None if meta is None else check_object(meta, "meta")
+        self._runner.track(None if meta is None else check_object(meta, "meta"))
         self._changes: Subscribers[PresenceChange] = Subscribers(
             hub.config.queue_capacity, self._tasks
         )
-
-    async def __aenter__(self) -> Self:
-        self._runner.track(self._meta)
-        return await super().__aenter__()
 
     @property
     def key(self) -> str:
@@ -187,8 +183,13 @@ class PresenceRoom(_Room):
 
         Raises:
             ConfigurationError: Not an object of JSON values.
+            StateError: The room was not entered yet, or was left, or the portal is closed.
         """
-        self._runner.track(None if meta is None else check_object(meta, "meta"))
+        checked = None if meta is None else check_object(meta, "meta")
+        self._runner.check_usable()
+        if not self._is_entered:
+            raise StateError("Enter the room first: async with portal.presence(...) as room")
+        self._runner.track(checked)
 
     def ended(self) -> None:
         """End the streams."""
@@ -238,7 +239,8 @@ class BroadcastRoom(_Room):
         Raises:
             ConfigurationError: The payload is not a JSON object.
             StateError: The room was never entered.
-            ChannelClosedError: The room is not joined at this moment; nothing was sent.
+            ChannelClosedError: The room is not joined at this moment, or was left, or its portal
+                is closed; nothing was sent.
             BroadcastRefusedError: The server did not take it, for example because of its size.
             BroadcastTimeoutError: No receipt in time; it may have been delivered.
             ConnectionLostError: The socket broke; it may have been delivered.
@@ -279,7 +281,12 @@ class BroadcastRoom(_Room):
             event: Only messages of this name; None gives all.
             model: Pydantic model of the payloads; a payload that does not fit is skipped and
                 counted in the log, because any member of the room may send anything.
+
+        Raises:
+            ConfigurationError: The model is none.
         """
+        if model is not None:
+            check_model(model)
         subscribers: Subscribers[Broadcast[Any]] = Subscribers(
             self._hub.config.queue_capacity, self._tasks
         )

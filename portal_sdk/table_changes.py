@@ -130,6 +130,10 @@ class TableChanges(AsyncIterator[TableChange[ModelT] | Gap], Generic[ModelT]):
         await self.close()
 
     async def __anext__(self) -> TableChange[ModelT] | Gap:
+        if not (self._is_entered or self._is_ended):
+            raise StateError(
+                "Enter the stream first: async with client.table_changes(...) as changes"
+            )
         try:
             return await anext(self._stream)
         except SlowConsumerError:

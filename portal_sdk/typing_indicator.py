@@ -57,7 +57,7 @@ class TypingIndicator:
         """Say that the user is typing; call it on every keystroke, it sends every 2 seconds.
 
         Raises:
-            ChannelClosedError: The room is not joined at this moment.
+            ChannelClosedError: The room is not joined at this moment, or was left.
             BroadcastTimeoutError, ConnectionLostError: As for ``send``.
         """
         now = asyncio.get_running_loop().time()
@@ -88,6 +88,7 @@ class TypingIndicator:
         """Forget everything; streams end."""
         if self._timer is not None:
             self._timer.cancel()
+        self._sent_at = None  # whoever types on is told that the room was left
         self._roster.expire(math.inf)
         self._changes.close()
 

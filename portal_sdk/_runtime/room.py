@@ -20,10 +20,14 @@ from portal_sdk.errors import (
     ConnectionLostError,
     PortalClosedError,
     PortalError,
+    StateError,
 )
 from portal_sdk.types import Row
 
 logger = logging.getLogger("portal_sdk.rooms")
+CLIENT_CLOSED = "The portal or client of this room is closed: open a new one, and a room in it"
+ROOM_LEFT = "The room was left, which is final: make a new one and enter it"
+ROOM_RESTING = "The portal is paused or signed out: the room is joined again after that"
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -119,7 +123,7 @@ class RoomRunner:
         """
         if self._tokens.is_closed:
             self._end()
-            raise PortalClosedError("The portal or client of this room is closed; open a new one")
+            raise PortalClosedError(CLIENT_CLOSED)
         self._tokens.add_room(self)
         if self._tokens.access_token():
             self._perform(self._machine.open(self._now()))
@@ -139,8 +143,20 @@ class RoomRunner:
 
     def track(self, meta: Row | None) -> None:
         """Say this about ourselves, now and after every rejoin."""
-        check_loop(self._loop)
         self._perform(self._machine.track(meta, self._now()))
+
+    def check_usable(self) -> None:
+        """Refuse what can have no effect any more.
+
+        Raises:
+            StateError: Another thread or event loop, or the room was left.
+            PortalClosedError: The portal or client is closed.
+        """
+        check_loop(self._loop)
+        if self._tokens.is_closed:
+            raise PortalClosedError(CLIENT_CLOSED)
+        if self._machine.state is RoomState.CLOSED:
+            raise StateError(ROOM_LEFT)
 
     async def send(self, event: str, payload: Row) -> None:
         """Send a frame without an answer.
@@ -253,10 +269,19 @@ class RoomRunner:
         link = self._link
         if link is None or not self.is_joined:
             room = self._options.topic.rpartition(":")[2]
-            raise ChannelClosedError(
-                "The room is not joined now; it is joined again by itself", room=room
-            ) from self.last_error
+            raise ChannelClosedError(self._why_not_joined(), room=room) from self.last_error
         return link
+
+    def _why_not_joined(self) -> str:
+        if self._tokens.is_closed:
+            return CLIENT_CLOSED
+        match self._machine.state:
+            case RoomState.CLOSED:
+                return ROOM_LEFT
+            case RoomState.IDLE:
+                return ROOM_RESTING
+            case _:
+                return "The room is not joined now; it is joined again by itself"
 
     async def _carry(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:

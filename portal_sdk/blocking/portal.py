@@ -19,7 +19,7 @@ from portal_sdk.errors import PortalClosedError, StateError
 from portal_sdk.metrics import PortalMetrics
 from portal_sdk.models import Customer, Invoice
 from portal_sdk.portal import Portal as AsyncPortal
-from portal_sdk.types import Change, Row, SyncStatus
+from portal_sdk.types import Change, Row, SyncState, SyncStatus
 
 CallbackT = TypeVar("CallbackT", bound=Callable[..., Any])
 
@@ -51,6 +51,8 @@ class Portal:
         self._running: LoopThread | None = None
 
     def __enter__(self) -> Self:
+        if self._portal.status.state is SyncState.CLOSED:
+            raise PortalClosedError("The portal is closed; make a new one")
         if self._running is not None:
             raise StateError("A portal is entered once; make a new one")
         portal = self._portal
@@ -73,8 +75,8 @@ class Portal:
     def close(self) -> None:
         """Close the portal and end its thread; iterators end. Calling it twice is harmless."""
         thread = self._running
-        if thread is None:
-            return
+        if thread is None:  # before it was entered: final, too
+            self._running = thread = LoopThread("portal-loop")
         try:
             thread.run(self._portal.close)
         except StateError:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from portal_sdk import blocking
 from portal_sdk._runtime.http import HttpAnswer, HttpApi, HttpRequest
 from portal_sdk._runtime.transport import Transport
+from portal_sdk.errors import StateError
 from portal_sdk.portal import Portal
+from portal_sdk.types import Row
 
 FAKE_URL = "http://project.test"
 FAKE_KEY = "sb_publishable_test"
+NO_ROOMS = "A FakeProject has no rooms: test presence and broadcast with a real project"
 
 
 class FakeNetwork(Protocol):
@@ -29,10 +32,28 @@ class FakeNetwork(Protocol):
 class FakePortal(Portal):
     """The whole SDK above the network; made by ``FakeProject.portal``.
 
-    Rooms (presence and broadcast) need a real project.
+    Rooms (presence and broadcast) need a real project, and say so.
     """
 
     network: FakeNetwork
+
+    def presence(self, room: str, meta: Row | None = None) -> NoReturn:
+        """Refuse at once what would wait for a server.
+
+        Raises:
+            StateError: Always.
+        """
+        super().presence(room, meta)  # bad input, or a portal that is closed, is said as ever
+        raise StateError(NO_ROOMS)
+
+    def broadcast(self, room: str, *, hears_self: bool = False) -> NoReturn:
+        """Refuse at once what would wait for a server.
+
+        Raises:
+            StateError: Always.
+        """
+        super().broadcast(room, hears_self=hears_self)
+        raise StateError(NO_ROOMS)
 
     def _create_http(self) -> HttpApi:
         return HttpApi(_FakeTransport(self.network), FAKE_URL, self._clock)

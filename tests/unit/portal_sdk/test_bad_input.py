@@ -409,14 +409,6 @@ async def test_what_a_portal_prints_names_no_data() -> None:
         assert repr(portal).endswith(" live>")
 
 
-async def test_a_room_that_was_never_entered_says_how() -> None:
-    project = FakeProject()
-    async with project.portal(project.add_customer()) as portal:
-        await portal.ready()
-        with pytest.raises(StateError, match="async with"):
-            await portal.broadcast("lobby").send("typing")
-
-
 def _content(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
@@ -433,7 +425,6 @@ async def test_after_closing_rows_stay_and_everything_else_says_so() -> None:
         await portal.ready()
     with pytest.raises(PortalClosedError):
         portal.pause()
-    await portal.close()  # never entered: nothing to do
     async with portal:
         await portal.ready()
     await portal.close()
@@ -455,6 +446,35 @@ async def test_after_closing_rows_stay_and_everything_else_says_so() -> None:
             room("lobby")
     with pytest.raises(StateError, match="entered once"):
         await portal.__aenter__()
+
+
+@pytest.mark.spec("CONN-14")
+async def test_closed_is_final_also_before_entering() -> None:
+    project = FakeProject()
+    jo = project.add_customer()
+    portal = project.portal(jo)
+    statuses, changes = portal.statuses(), portal.jobs.changes()
+    for _ in range(2):
+        await portal.close()
+    assert portal.status.state == "closed"
+    assert [status.state async for status in statuses] == ["closed"]
+    assert [change async for change in changes] == []
+    with pytest.raises(PortalClosedError, match="make a new one"):
+        await portal.__aenter__()
+    with pytest.raises(PortalClosedError, match="make a new one"):
+        await portal.ready()
+
+    def script() -> None:
+        plain = project.blocking_portal(jo)
+        for _ in range(2):
+            plain.close()
+        assert plain.status.state == "closed"
+        with pytest.raises(PortalClosedError, match="make a new one"):
+            plain.__enter__()
+        with pytest.raises(PortalClosedError, match="open a new one"):
+            plain.ready()
+
+    await asyncio.to_thread(script)
 
 
 async def test_two_portals_in_one_loop_do_not_know_of_each_other() -> None:

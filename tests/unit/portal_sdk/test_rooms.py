@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from portal_sdk import (
+    ChannelClosedError,
     ConfigurationError,
     Job,
     PortalClosedError,
@@ -185,6 +186,58 @@ async def test_a_thread_cannot_act_on_a_room(hub: RoomHub) -> None:
         await asyncio.to_thread(room.update, {"name": "Jo"})
 
 
+@pytest.mark.spec("ROOM-5")
+async def test_after_leaving_nothing_is_promised(hub: RoomHub) -> None:
+    """Nobody joins the room again: what to do instead is said, also to who typed just before."""
+    present, room = ROOMS["presence"](hub), ROOMS["broadcast"](hub)
+    with pytest.raises(StateError, match="async with"):
+        await room.send("x")
+    room._is_entered = True
+    with pytest.raises(StateError, match="Enter the room first"):
+        present.update({"name": "Jo"})
+    present._is_entered = True
+    present.update({"name": "Jo"})
+    with pytest.raises(ChannelClosedError, match="paused or signed out"):
+        await room.send("x")
+    room._runner.start()
+    with pytest.raises(ChannelClosedError, match="joined again by itself"):
+        await room.send("x")
+    typing = room.typing()
+    typing._sent_at = asyncio.get_running_loop().time()
+    await room.close()
+    await present.close()
+    with pytest.raises(ChannelClosedError, match="left, which is final: make a new one"):
+        await room.send("x")
+    with pytest.raises(ChannelClosedError, match="left, which is final: make a new one"):
+        await typing.touch()
+    with pytest.raises(StateError, match="left, which is final: make a new one"):
+        present.update({"name": "Jo"})
+    await hub.close()
+    with pytest.raises(ChannelClosedError, match="closed: open a new one"):
+        await room.send("x")
+    with pytest.raises(PortalClosedError, match="closed: open a new one"):
+        present.update({"name": "Jo"})
+
+
+async def test_a_stream_of_changes_is_read_inside_of_it(hub: RoomHub) -> None:
+    """Outside it would wait for ever."""
+    with pytest.raises(StateError, match="Enter the stream first"):
+        await asyncio.wait_for(anext(ROOMS["changes"](hub)), 5)
+
+
+@pytest.mark.parametrize("model", [dict, int, "Job", None])
+async def test_a_model_that_is_none_is_refused(hub: RoomHub, model: Any) -> None:
+    """Whatever came would be unreadable."""
+    client = RealtimeClient(NOBODY, "key", auth=TokenAuth("token"))
+    with pytest.raises(ConfigurationError, match="pydantic model class"):
+        client.table_changes(model, table="jobs")
+    with pytest.raises(ConfigurationError, match="pydantic model class"):
+        await client.read(model, table="jobs")
+    if model is not None:
+        with pytest.raises(ConfigurationError, match="pydantic model class"):
+            ROOMS["broadcast"](hub).events("x", model)
+
+
 async def test_a_keystroke_that_could_not_be_told_is_tried_again(hub: RoomHub) -> None:
     """The pause between two marks counts only after one that was sent."""
     room = ROOMS["broadcast"](hub)
@@ -205,6 +258,7 @@ async def test_a_keystroke_that_could_not_be_told_is_tried_again(hub: RoomHub) -
 async def test_a_reader_that_was_too_slow_is_told_of_a_gap(hub: RoomHub) -> None:
     """The stream goes on behind it: read the table again, as after every gap."""
     changes = ROOMS["changes"](hub)
+    changes._is_entered = True
     gone = {"data": {"type": "DELETE", "old_record": {"id": "j"}}}
     for _ in range(3):
         changes.change(gone)

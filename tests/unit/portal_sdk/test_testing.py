@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portal_sdk import ConfigurationError, ReadyTimeoutError, WriteRefusedError
+from portal_sdk import ConfigurationError, ReadyTimeoutError, StateError, WriteRefusedError
 from portal_sdk.testing import FakeProject, FaultProxy, manual_clock
 from tests.support.waiting import eventually
 
@@ -118,6 +118,28 @@ async def test_lost_doorbells_are_found_by_the_verification() -> None:
         assert job_id not in portal.jobs
         await clock.advance(31)
         assert job_id in portal.jobs
+
+
+async def test_rooms_of_a_fake_project_are_refused_at_once() -> None:
+    """Bad names as ever; anything else says what is needed instead of waiting for a server."""
+    project = FakeProject()
+    jo = project.add_customer()
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        for make in (portal.presence, portal.broadcast):
+            with pytest.raises(StateError, match="with a real project"):
+                make("lobby")
+            with pytest.raises(ConfigurationError):
+                make("")
+
+    def script() -> None:
+        with project.blocking_portal(jo) as plain:
+            plain.ready()
+            for make in (plain.presence, plain.broadcast):
+                with pytest.raises(StateError, match="with a real project"):
+                    make("lobby")
+
+    await asyncio.to_thread(script)
 
 
 async def test_an_unknown_customer_cannot_sign_in() -> None:
