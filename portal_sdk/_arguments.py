@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from portal_sdk._core.json_value import as_object
-from portal_sdk._runtime.jwt import read_payload
+from portal_sdk._runtime.jwt import is_secret
 from portal_sdk.config import PortalConfig
 from portal_sdk.errors import ConfigurationError
 
@@ -59,7 +59,7 @@ def check_api_key(key: str) -> str:
     key = key.strip()
     if not key.isascii() or any(character.isspace() for character in key):
         raise ConfigurationError(f"The API key is malformed; {advice}")
-    if key.startswith("sb_secret_") or _is_service_role(key):
+    if is_secret(key):
         raise ConfigurationError(f"A secret key must never be in a customer's app; {advice}")
     return key
 
@@ -113,8 +113,9 @@ def check_model(model: Any) -> None:
     Raises:
         ConfigurationError: Not a pydantic model class.
     """
+    given = model  # as it is before the checker narrows it
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        name = getattr(model, "__name__", None) or type(model).__name__
+        name = given.__name__ if isinstance(given, type) else f"a {type(given).__name__}"
         raise ConfigurationError(f"A pydantic model class is needed, such as Job, not {name}")
 
 
@@ -154,8 +155,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_service_role(key: str) -> bool:
-    """Return whether it is a key in the older form, a JWT, that may do everything."""
-    return (read_payload(key) or {}).get("role") == "service_role"

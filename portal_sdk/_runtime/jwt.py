@@ -48,20 +48,33 @@ def read_payload(token: str) -> dict[str, Any] | None:
         return None
 
 
+def is_secret(text: str) -> bool:
+    """Return whether it is a secret key, or a JWT of the role that may do everything."""
+    return text.startswith("sb_secret_") or _is_service_role(read_payload(text))
+
+
 def read_claims(token: str) -> TokenClaims:
     """Return who the token is for, and for how long.
 
     Raises:
-        TokenRejectedError: Not a JWT of a signed-in user.
+        TokenRejectedError: Not a JWT of a signed-in user, or of the service_role.
     """
     advice = "pass the access token of a signed-in user, not an API key"
     claims = read_payload(token)
     if claims is None:
         raise TokenRejectedError(f"The access token is malformed: {advice}")
+    if _is_service_role(claims):
+        raise TokenRejectedError(
+            f"A service_role token must never be in a customer's app: {advice}"
+        )
     user_id = claims.get("sub")
     if not isinstance(user_id, str) or not user_id:
         raise TokenRejectedError(f"The access token names no user: {advice}")
     return TokenClaims(user_id, _seconds(claims.get("exp")), _seconds(claims.get("iat")))
+
+
+def _is_service_role(claims: dict[str, Any] | None) -> bool:
+    return (claims or {}).get("role") == "service_role"
 
 
 def _seconds(value: object) -> float | None:

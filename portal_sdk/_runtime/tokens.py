@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from portal_sdk._core.json_value import as_object
+from portal_sdk._runtime.delivery import check_callback
 from portal_sdk._runtime.http import HttpApi
-from portal_sdk._runtime.jwt import read_claims
+from portal_sdk._runtime.jwt import is_secret, read_claims
 from portal_sdk.errors import (
     AuthError,
     ConfigurationError,
@@ -97,14 +98,24 @@ class TokenAuth:
     Args:
         token: The token, or a callable (sync or async) that returns a fresh one each time it is
             called. A fixed token cannot be renewed: when it ends the portal needs a new one.
+
+    Raises:
+        ConfigurationError: Neither, a callable that takes arguments, or a secret.
     """
 
     token: str | TokenCallable = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not callable(self.token) and not (isinstance(self.token, str) and self.token.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        if callable(self.token):
+            _check_provider(self.token)
+        elif not (isinstance(self.token, str) and self.token.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
             raise ConfigurationError(
                 "TokenAuth needs an access token or a callable that returns one"
+            )
+        elif is_secret(self.token.strip()):
+            raise ConfigurationError(
+                "A secret key must never be in a customer's app: pass the access token of a"
+                " signed-in user"
             )
 
     def token_source(self) -> TokenSource:
@@ -112,6 +123,14 @@ class TokenAuth:
         if callable(self.token):
             return _CallableTokens(self.token)
         return _FixedToken(self.token.strip())
+
+
+def _check_provider(provider: TokenCallable) -> None:
+    """Refuse what would fail at every call; it would be tried again for ever."""
+    try:
+        check_callback(provider)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"TokenAuth cannot call this for a token: {error}") from error
 
 
 class _PasswordSession:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -120,6 +121,40 @@ async def test_a_callable_without_a_token_is_a_refusal(value: Any) -> None:
     http: Any = None
     with pytest.raises(SignInRefusedError):
         await TokenAuth(lambda: value).token_source().fetch(http, renew=False)
+
+
+def _yielding() -> Any:
+    yield "token"
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [lambda x: x, lambda *, scope: scope, _yielding],
+)
+def test_a_callable_that_can_never_be_called_is_refused_at_once(provider: Any) -> None:
+    """It would fail at every call, and be tried again for ever."""
+    with pytest.raises(ConfigurationError, match="TokenAuth cannot call this"):
+        TokenAuth(provider)
+
+
+def test_a_callable_may_have_defaults_and_be_anything_callable() -> None:
+    class Source:
+        def token(self, scope: str = "x") -> str:
+            return scope
+
+    for provider in (Source().token, lambda scope="x": scope, functools.partial(str, 5), str):
+        TokenAuth(provider)  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_token_that_may_do_everything_is_refused_like_such_a_key() -> None:
+    """At once when it is given, for good when the application hands it out later."""
+    mighty, http = jwt(sub="u", role="service_role"), cast("Any", None)
+    for secret in (mighty, jwt(role="service_role"), f" {mighty} ", "sb_secret_x"):
+        with pytest.raises(ConfigurationError, match="must never be in a customer's app"):
+            TokenAuth(secret)
+    with pytest.raises(TokenRejectedError, match="must never be in a customer's app"):
+        await TokenAuth(lambda: mighty).token_source().fetch(http, renew=False)
+    TokenAuth(jwt(sub="u", role="authenticated"))
 
 
 def test_only_the_same_login_proves_itself() -> None:
