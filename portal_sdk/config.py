@@ -56,7 +56,7 @@ class PortalConfig:
     queue_capacity: int = 10_000
     """Changes kept for one subscriber that does not keep up."""
     max_frame_bytes: int = 16 * 1024 * 1024
-    """Largest socket frame accepted."""
+    """Largest socket message accepted; a larger one costs the socket, and the log says so."""
     close_timeout_s: float = 2.0
     """Wait for sockets and callbacks when the portal is closed."""
 

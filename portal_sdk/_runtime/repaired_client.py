@@ -22,7 +22,8 @@ from realtime import AsyncRealtimeChannel, AsyncRealtimeClient
 from realtime.message import ChannelCloseMessage, ChannelErrorMessage, Message, ServerMessageAdapter
 from realtime.types import PHOENIX_CHANNEL, ChannelEvents
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, PayloadTooBig
+from websockets.frames import CloseCode
 
 from portal_sdk._core.json_value import as_object
 from portal_sdk._runtime.frame_socket import FrameSocket
@@ -198,10 +199,18 @@ class RepairedClient(AsyncRealtimeClient):
         try:
             await socket.wait_closed()
             code, reason = socket.close_code, socket.close_reason or ""
+            if isinstance(socket.protocol.parser_exc, PayloadTooBig):
+                code, reason = int(CloseCode.MESSAGE_TOO_BIG), self._say_too_big()
         finally:
             if not self._has_ended:
                 self._has_ended = True
                 self._listener.socket_ended(code, reason)
+
+    def _say_too_big(self) -> str:
+        """Say what nothing else tells: the server did nothing wrong, the limit is ours."""
+        reason = f"a message was above PortalConfig.max_frame_bytes ({self._max_frame_bytes})"
+        logger.warning("A realtime socket was replaced: %s; raise the limit", reason)
+        return f"{reason}; raise the limit"
 
     def _take_message(self, message: bytes) -> None:
         try:

@@ -234,8 +234,8 @@ class RoomLink:
 
     def socket_ended(self, code: int | None, reason: str) -> None:
         """Report the end of the socket."""
-        del reason
-        self._lose(LossKind.NETWORK, ConnectionLostError(f"The socket closed (code {code})"))
+        text = f"The socket closed (code {code}{', ' + reason if reason else ''})"
+        self._lose(LossKind.NETWORK, ConnectionLostError(text, code=code))
 
     # Private.
 

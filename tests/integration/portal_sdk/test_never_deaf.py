@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -127,11 +128,16 @@ async def test_a_frame_above_the_limit_is_survived_without_a_loop(project: Scrip
     async with project.portal(max_frame_bytes=64 * 1024) as portal:
         await portal.ready()
         (one,) = project.open
+        statuses = portal.statuses()
         await project.change("in the frame", ring=False)
         await one.send_text('{"x": "' + "x" * 100_000 + '"}')
         await eventually(lambda: title(portal) == "in the frame")
         await hears(project, portal)
         assert len(project.sockets) == 2
+        async with asyncio.timeout(10):  # whoever follows the status is told why
+            async for status in statuses:
+                if "PortalConfig.max_frame_bytes (65536)" in str(status.last_error):
+                    break
 
 
 async def test_unanswered_heartbeats_replace_the_socket(project: ScriptedProject) -> None:

@@ -78,6 +78,27 @@ class Heard:
         self.has_ended.set()
 
 
+async def test_a_message_above_the_limit_says_which_limit(caplog: Any) -> None:
+    """The server did nothing wrong: without a word nobody would look at the configuration."""
+
+    async def script(server: ServerConnection) -> None:
+        await server.send("x" * 1001)
+        await server.wait_closed()
+
+    heard = Heard()
+    async with serving(script) as url, asyncio.timeout(LATEST_S):
+        client = RepairedClient(
+            url, "key", max_frame_bytes=1000, timeout_s=5, listener=cast("Any", heard)
+        )
+        await client.connect()
+        await heard.has_ended.wait()
+        await client.release()
+    reason = "a message was above PortalConfig.max_frame_bytes (1000); raise the limit"
+    assert heard.said == [("socket_ended", 1009, reason)]
+    (warning,) = [record for record in caplog.records if record.name == "portal_sdk.realtime"]
+    assert "PortalConfig.max_frame_bytes (1000)" in warning.getMessage()
+
+
 async def test_a_frame_that_cannot_be_read_is_told_of_and_the_socket_goes_on() -> None:
     async def script(server: ServerConnection) -> None:
         for message in (b"\xff\xfe", "{", "[]", '{"topic":"realtime:a","event":"broadcast"}'):
