@@ -13,6 +13,7 @@ from portal_sdk._core.overlay import Overlay
 from portal_sdk._runtime.delivery import Subscribers
 from portal_sdk.models import PortalModel
 from portal_sdk.tables import LiveTable
+from portal_sdk.testing import FakeProject
 
 ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 OWNER = "5f2504e0-4f89-41d3-9a0c-0305e82c3302"
@@ -83,3 +84,15 @@ def test_a_row_of_another_version_is_found_by_what_it_shows() -> None:
     with pytest.raises(ConfigurationError, match=r"rows\.sender .*'staff' or 'customer'"):
         table.where(sender="stuff")
     assert table.where(body=None) == []
+
+
+async def test_a_column_that_does_not_exist_is_refused_and_a_new_one_is_not() -> None:
+    project = FakeProject()
+    jo = project.add_customer()
+    project.insert(jo, "jobs", title="Boiler", colour="red")
+    async with project.portal(jo) as portal:
+        await portal.ready()
+        assert [job.title for job in portal.jobs.where(colour="red")] == ["Boiler"]
+        with pytest.raises(ConfigurationError, match=r"no column 'titel'; there are .*title"):
+            portal.jobs.where(titel="Boiler")
+        assert portal.invoices.where(anything=1) == []  # no row shows what columns there are
