@@ -253,7 +253,8 @@ class BroadcastRoom(_Room):
         if not self._is_entered:
             raise StateError("Enter the room first: async with portal.broadcast(...) as channel")
         body = payload.model_dump(mode="json") if isinstance(payload, BaseModel) else payload
-        frame = {"type": "broadcast", "event": event, "payload": check_object(body or {}, event)}
+        checked = {} if body is None else check_object(body, "payload")
+        frame = {"type": "broadcast", "event": event, "payload": checked}
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._runner.ask("broadcast", frame)

@@ -168,3 +168,19 @@ async def test_the_log_is_deleted_from_only_when_it_is_old(db: Connection) -> No
         "values ('jobs', 'x', 'insert', 'system', now() - interval '3 years')"
     )
     assert await db.fetchval("select private.prune_activity_log()") == 1
+
+
+@pytest.mark.parametrize("column", ["op", "actor_kind"])
+async def test_the_log_takes_no_other_words_from_whoever_writes_to_it(
+    db: Connection, column: str
+) -> None:
+    words = {"op": "insert", "actor_kind": "system", column: "odd"}
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await db.execute(
+            "insert into activity_log (table_name, row_id, op, actor_kind) "
+            "values ('jobs', 'x', $1, $2)",
+            words["op"], words["actor_kind"],
+        )  # fmt: skip
+    assert refused.value.constraint_name == f"activity_log_{column}_known"
+    unchecked = "select conname from pg_constraint where not convalidated"
+    assert await db.fetch(unchecked) == []

@@ -100,8 +100,8 @@ async def test_bad_payloads_are_refused_before_they_are_sent(account: Any) -> No
     async with account.portal() as portal:
         await portal.ready()
         async with portal.broadcast("lobby") as channel:
-            for payload in ([1], "text", {"x": object()}):
-                with pytest.raises(ConfigurationError):
+            for payload in ([1], [], "", 0, "text", {"x": object()}):
+                with pytest.raises(ConfigurationError, match=r"^payload must"):
                     await channel.send("note", payload)  # type: ignore[arg-type]
             with pytest.raises(ConfigurationError):
                 await channel.send("", {})
