@@ -9,7 +9,7 @@ as if nothing had happened, so that refusals, documentation and rare features st
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from fastapi import FastAPI
 from fastapi.exceptions import ResponseValidationError
@@ -284,26 +284,11 @@ def _source(scope: Scope, handler: Handler, body: bytes) -> Source:
     }
     query = _NO_QUERY
     if scope["query_string"]:
-        query = read_query(scope["query_string"].decode("latin-1"))
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         if not query.keys() <= handler.query_names:
             raise UnfitError
     content = Body(body, _media_type(given)) if handler.reads_body else _NO_BODY
     return Source(scope["path_params"], query, headers, content)
-
-
-def read_query(text: str) -> dict[str, list[str]]:
-    """Return all values of each parameter, in their order."""
-    query: dict[str, list[str]] = {}
-    if "%" in text or "+" in text:
-        for name, value in parse_qsl(text, keep_blank_values=True):
-            query.setdefault(name, []).append(value)
-        return query
-    # Where nothing is quoted, to split is all that it does.
-    for pair in text.split("&"):
-        if pair:
-            name, _, value = pair.partition("=")
-            query.setdefault(name, []).append(value)
-    return query
 
 
 def _media_type(headers: Mapping[bytes, bytes]) -> str:
@@ -322,4 +307,4 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(chunks)
 
 
-__all__ = ["ROUTE_KEY", "FastPath", "FastRoute", "RouteTable", "find_fast_routes", "read_query"]
+__all__ = ["ROUTE_KEY", "FastPath", "FastRoute", "RouteTable", "find_fast_routes"]

@@ -1,12 +1,10 @@
 """What is read quickly is what the framework reads."""
 
 import json
-from urllib.parse import parse_qsl
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crm_service.fast_path import read_query
 from crm_service.fast_values import Body, UnfitError, read_json
 
 _VALUES = st.recursive(
@@ -52,14 +50,3 @@ def test_what_resembles_json_is_refused_or_read_alike(pieces):
 def test_plain_json_is_not_left_to_the_framework():
     """That would be right, and slow."""
     assert _own(b'{"a": [1, 2.5, "\\u00e9", null, true]}') == {"a": [1, 2.5, "é", None, True]}
-
-
-@given(st.text("ab=&%+;2F0\xe9", max_size=12))
-@example("a=1&a=2&b")
-@example("&&=1&a==2")
-def test_a_query_is_what_the_library_reads(text):
-    """Quoted or not, with empty names, values and pairs."""
-    expected = {}
-    for name, value in parse_qsl(text, keep_blank_values=True):
-        expected.setdefault(name, []).append(value)
-    assert read_query(text) == expected
