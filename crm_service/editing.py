@@ -5,7 +5,7 @@ fields others changed since: where they are different ones, the change is made o
 and says so; where they are the same, both values are shown and the caller decides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic
 from uuid import UUID
@@ -14,12 +14,21 @@ from pydantic_core import to_jsonable_python
 
 from crm_service.access import Writer
 from crm_service.database import Row
-from crm_service.errors import ForbiddenError, ReplayedError, StaleVersionError
+from crm_service.errors import (
+    ForbiddenError,
+    NotFoundError,
+    ReplayedError,
+    StaleVersionError,
+)
 from crm_service.tables import RecordT, Table
 from crm_service.versions import Expected, FieldConflict
 
-# Each round means that somebody else won a race against us in between.
-_MAX_ROUNDS = 4
+# Each round means that somebody else won a race against us in between: as many colleagues may edit
+# other fields of the same row at once.
+_MAX_ROUNDS = 16
+
+AtVersion = Callable[[int | None], Awaitable[list[Row]]]
+"""Writes a change to a row if it is at this version (None: at any); returns it, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +53,11 @@ async def change_row(
     expected: Expected,
     *,
     merge: bool = True,
+    write: AtVersion | None = None,
 ) -> Changed[RecordT]:
     """Change one row if it is still at the expected version, or merge.
 
-    A repeated change that already took effect is answered with the row as it is
-    (RFC 9110, 13.1.1).
+    A change that already took effect is answered with the row as it is (RFC 9110, 13.1.1).
 
     Args:
         table: Which table.
@@ -57,6 +66,7 @@ async def change_row(
         changes: New values by column name.
         expected: The version the change is based on.
         merge: Whether the change may be made on top of others' changes to other fields.
+        write: How it is written; None updates the table.
 
     Raises:
         StaleVersionError: The row has moved on; carries the current row and the fields in conflict.
@@ -64,28 +74,44 @@ async def change_row(
         NotFoundError: No such row, or none the caller may see.
         ForbiddenError: The caller may see the row and not change it.
     """
-    body = to_jsonable_python(dict(changes))
+    write = write or _update_of(table, writer, row_id, changes)
     version = expected.version
     merged: tuple[str, ...] = ()
-    for rounds_left in reversed(range(_MAX_ROUNDS)):
-        query = {table.key: f"eq.{row_id}", **table.columns}
-        if version is not None:
-            query["version"] = f"eq.{version}"
+    current: Row = {}
+    for _ in range(_MAX_ROUNDS):
         try:
-            rows = await writer.update(table.name, query, body)
+            rows = await write(version)
         except ReplayedError:
             return Changed(await table.get(writer, row_id), replayed=True)
         if rows:
             return Changed(table.parse(rows[0]), merged)
         current = await table.row(writer, row_id)
-        earlier = await _earlier_copy(table, writer, current, changes, version)
-        if earlier is not None:
-            return earlier
-        merged = await _mergeable(table, writer, current, changes, expected, merge=merge)
-        if not rounds_left:
-            raise expected.stale(table.parse(current).model_dump(mode="json"))
-        version = current["version"]
-    raise AssertionError("the last round returns or raises")
+        if await writer.is_copy():
+            return Changed(table.parse(current), replayed=True)
+        if version in {None, current["version"]}:
+            raise ForbiddenError(f"Your role may see this {table.noun} and not change it.")
+        theirs = await _changed_since(table, writer, current, expected)
+        if theirs is None:
+            continue
+        if table.holds(current, changes):
+            return _agreed(table, writer, current, changes, theirs)
+        _refuse_conflicts(table, current, changes, expected, theirs, merge=merge)
+        merged, version = tuple(sorted(theirs.fields)), current["version"]
+    raise expected.stale(table.parse(current).model_dump(mode="json"))
+
+
+def _update_of(
+    table: Table[RecordT], writer: Writer, row_id: UUID, changes: Mapping[str, Any]
+) -> AtVersion:
+    body = to_jsonable_python(dict(changes))
+
+    async def update(version: int | None) -> list[Row]:
+        query = {table.key: f"eq.{row_id}", **table.columns}
+        if version is not None:
+            query["version"] = f"eq.{version}"
+        return await writer.update(table.name, query, body)
+
+    return update
 
 
 async def delete_row(
@@ -107,6 +133,10 @@ async def delete_row(
     except StaleVersionError:
         current = await table.get(writer, row_id)
         raise expected.stale(current.model_dump(mode="json")) from None
+    except NotFoundError:
+        if expected.version is None:
+            raise
+        return await _delete_unlocked(table, writer, row_id, expected)
     # The function answers with the table's own columns only.
     return Changed(await table.get(writer, row_id) if table.columns else table.parse(row))
 
@@ -138,59 +168,94 @@ async def move_row(
     return Changed(await table.get(writer, row_id))
 
 
-async def _earlier_copy(
-    table: Table[RecordT],
-    writer: Writer,
-    current: Row,
-    changes: Mapping[str, Any],
-    version: int | None,
-) -> Changed[RecordT] | None:
-    """Answer a copy of a request that took effect; refuse what can never take effect."""
-    if await writer.is_copy():
-        return Changed(table.parse(current), replayed=True)
-    if version in {None, current["version"]}:
-        raise ForbiddenError(f"Your role may see this {table.noun} and not change it.")
-    if table.holds(current, changes):
-        return Changed(table.parse(current), replayed=True)
-    return None
+async def _delete_unlocked(
+    table: Table[RecordT], writer: Writer, row_id: UUID, expected: Expected
+) -> Changed[RecordT]:
+    """Delete a row that staff see and may not lock, such as a message they sent.
+
+    The database compares versions of locked rows only: here its version is compared before.
+    """
+    current = await table.row(writer, row_id)
+    if current["version"] != expected.version and current["deleted_at"] is None:
+        raise expected.stale(table.parse(current).model_dump(mode="json"))
+    return await delete_row(table, writer, row_id, Expected(None))
 
 
-async def _mergeable(
-    table: Table[RecordT],
-    writer: Writer,
-    current: Row,
-    changes: Mapping[str, Any],
-    expected: Expected,
-    *,
-    merge: bool,
-) -> tuple[str, ...]:
-    """Return what others changed since, if the change touches none of it.
+@dataclass(frozen=True, slots=True)
+class _Theirs:
+    """What others changed since the version a change is based on.
+
+    Attributes:
+        fields: Old and new value, who and when, by the names of those that differ.
+        complete: Whether the log reaches back as far.
+    """
+
+    fields: Mapping[str, Mapping[str, Any]]
+    complete: bool
+
+
+async def _changed_since(
+    table: Table[RecordT], writer: Writer, current: Row, expected: Expected
+) -> _Theirs | None:
+    """Return what others changed; None if the row moved on since ``current`` was read.
 
     Raises:
-        StaleVersionError: It does, or the log does not reach back, or merging is not asked for.
+        StaleVersionError: Nobody can have seen the expected version.
     """
-    shown = table.parse(current).model_dump(mode="json")
-    if expected.version is None or expected.version > current["version"]:
-        raise expected.stale(shown)
+    if expected.version is None or not 1 <= expected.version <= current["version"]:
+        raise expected.stale(table.parse(current).model_dump(mode="json"))
     arguments = {
         "table_name": table.name,
         "row_id": str(current[table.key]),
         "version": expected.version,
     }
     since = await writer.call("fields_changed_since", arguments)
-    theirs: dict[str, Any] = since["fields"]
+    if since["version"] != current["version"]:
+        return None
+    return _Theirs(since["fields"], since["complete"])
+
+
+def _agreed(
+    table: Table[RecordT],
+    writer: Writer,
+    current: Row,
+    changes: Mapping[str, Any],
+    theirs: _Theirs,
+) -> Changed[RecordT]:
+    """Answer a change that is there already: without a key, the caller may have made it before."""
+    caller = writer.caller
+    actors = {theirs.fields[field].get("actor") for field in changes if field in theirs.fields}
+    replayed = caller.idempotency_key is None and actors <= {str(caller.subject.user_id)}
+    merged = () if replayed else tuple(sorted(theirs.fields))
+    return Changed(table.parse(current), merged, replayed)
+
+
+def _refuse_conflicts(
+    table: Table[RecordT],
+    current: Row,
+    changes: Mapping[str, Any],
+    expected: Expected,
+    theirs: _Theirs,
+    *,
+    merge: bool,
+) -> None:
+    """Return if the change touches nothing of what others changed.
+
+    Raises:
+        StaleVersionError: It does, or the log does not reach back, or merging is not asked for.
+    """
+    fields = theirs.fields
     conflicts = [
         FieldConflict(
             field=field,
             yours=to_jsonable_python(changes[field]),
             theirs=current.get(field),
-            base=theirs[field].get("old"),
-            changed_by=theirs[field].get("actor"),
-            changed_at=theirs[field].get("at"),
+            base=fields[field].get("old"),
+            changed_by=fields[field].get("actor"),
+            changed_at=fields[field].get("at"),
         )
         for field in changes
-        if field in theirs and not table.same_value(field, current.get(field), changes[field])
+        if field in fields and not table.same_value(field, current.get(field), changes[field])
     ]
-    if conflicts or not merge or not since["complete"]:
-        raise expected.stale(shown, conflicts)
-    return tuple(sorted(theirs))
+    if conflicts or not merge or not theirs.complete:
+        raise expected.stale(table.parse(current).model_dump(mode="json"), conflicts)

@@ -1,6 +1,7 @@
 """Two people edit the same row."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 
@@ -8,6 +9,7 @@ from crm_service.customers.schemas import CustomerCreate, CustomerUpdate
 from crm_service.errors import CrmProblemError
 from crm_service.invoices.schemas import InvoiceCreate, InvoiceItem, InvoiceItemsReplace
 from crm_service.jobs.schemas import JobCreate
+from crm_service.leads.schemas import LeadCreate, LeadUpdate
 from tests.support.crm import assert_problem, stored
 from tests.support.personas import AGENT, MANAGER
 
@@ -73,6 +75,59 @@ async def test_a_version_of_the_future_is_refused(http, customer, headers):
         f"/v1/customers/{customer.id}", json={"phone": "2"}, headers={**headers, "If-Match": '"9"'}
     )
     assert_problem(response, 412, "stale-version")
+
+
+async def test_the_same_edit_of_a_colleague_is_named_and_no_copy(http, customer, sign_in, manager):
+    """Whoever counts in a field sees that the number was taken; a copy of one's own is a copy."""
+    await manager.update_customer(customer.id, CustomerUpdate(phone="1"), version=1)
+    path, body = f"/v1/customers/{customer.id}", {"phone": "1"}
+    based = {"If-Match": '"1"'}
+    for persona, more, merged, replayed in (
+        (AGENT, {}, "phone", None),
+        (AGENT, {"Idempotency-Key": str(uuid4())}, "phone", None),
+        (MANAGER, {"Idempotency-Key": str(uuid4())}, "phone", None),
+        (MANAGER, {}, None, "true"),
+    ):
+        auth = {"Authorization": f"Bearer {sign_in(persona)}"}
+        response = await http.patch(path, json=body, headers={**auth, **based, **more})
+        assert (response.status_code, response.headers["etag"]) == (200, '"2"')
+        assert response.headers.get("x-merged-fields") == merged
+        assert response.headers.get("idempotency-replayed") == replayed
+
+
+@pytest.mark.parametrize("tag", ['"0"', '"99"'])
+@pytest.mark.parametrize("phone", ["1", "2"])
+async def test_a_version_that_never_was_is_refused(http, manager, customer, headers, tag, phone):
+    """Also where the value is there already."""
+    await manager.update_customer(customer.id, CustomerUpdate(phone="1"), version=1)
+    path, based = f"/v1/customers/{customer.id}", {**headers, "If-Match": tag}
+    response = await http.patch(path, json={"phone": phone}, headers=based)
+    assert assert_problem(response, 412, "stale-version")["current"]["version"] == 2
+
+
+async def test_as_many_editors_as_a_lead_has_fields_all_get_in(agent, customer):
+    """None of them is told to decide again, however often others were quicker."""
+    await agent.create_lead(customer.id, LeadCreate())
+    edits = {
+        "score": 5,
+        "conversion_probability": 0.5,
+        "source": "fair",
+        "estimated_value_cents": 5,
+        "currency": "USD",
+        "next_follow_up_at": "2027-01-01T00:00:00Z",
+        "status": "contacted",
+    }
+    await asyncio.gather(
+        *(
+            agent.update_lead(customer.id, LeadUpdate.model_validate({name: value}), version=1)
+            for name, value in edits.items()
+        )
+    )
+    lead = (await agent.get_lead(customer.id)).model_dump(mode="json")
+    assert {name: lead[name] for name in edits} == edits | {
+        "next_follow_up_at": "2027-01-01T00:00:00+00:00"
+    }
+    assert lead["version"] == 8
 
 
 async def test_many_editors_of_different_fields_all_get_in(manager, customer):

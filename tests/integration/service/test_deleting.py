@@ -38,6 +38,18 @@ async def test_a_stale_delete_is_refused(agent, customer, http, headers):
     assert (await agent.get_job(job.id)).deleted_at is None
 
 
+async def test_a_message_is_taken_back_at_its_version(agent, customer, http, headers):
+    """Staff may not lock what they sent, and yet say what they saw."""
+    sent = await agent.post_message(MessageCreate(customer_id=customer.id, body="Oops"))
+    path, key = f"/v1/messages/{sent.id}", {"Idempotency-Key": str(uuid4())}
+    response = await http.delete(path, headers={**headers, "If-Match": '"7"'})
+    assert assert_problem(response, 412, "stale-version")["current"]["body"] == "Oops"
+    for replayed in (None, "true"):
+        response = await http.delete(path, headers={**headers, **key, "If-Match": '"1"'})
+        assert (response.status_code, response.headers["etag"]) == (200, '"2"')
+        assert response.headers.get("idempotency-replayed") == replayed
+
+
 @pytest.mark.parametrize("kind", ["customers", "jobs", "messages", "invoices"])
 async def test_an_unknown_row_is_404(http, headers, kind):
     """With and without a version."""

@@ -19,6 +19,7 @@ from crm_service.metrics import Metrics
 from crm_service.observability import JsonFormatter
 from tests.support.crm import (
     CUSTOMER_ROW,
+    STAFF_ID,
     ScriptedSupabase,
     assert_problem,
     make_settings,
@@ -151,6 +152,19 @@ async def test_a_strange_request_id_is_replaced():
     headers = {"X-Request-Id": "a b"}
     response = await ask(supabase, "GET", f"/v1/customers/{ID}", headers=headers)
     assert len(response.headers["x-request-id"]) == 32
+
+
+async def test_a_row_that_moves_on_while_it_is_compared_is_read_again():
+    """What a conflict shows of others is what is stored, never what was stored before."""
+    moved = {"fields": {"phone": {"old": None, "actor": STAFF_ID}}, "complete": True, "version": 5}
+    read = [{**CUSTOMER_ROW, "version": 4}, {**CUSTOMER_ROW, "version": 5, "phone": "1"}]
+    answers = [rows(), rows(read[0]), httpx.Response(200, json=moved)]
+    answers += [rows(), rows(read[1]), httpx.Response(200, json=moved)]
+    path, body = f"/v1/customers/{ID}", {"phone": "2", "version": 3}
+    response = await ask(ScriptedSupabase(*answers), "PATCH", path, json=body)
+    problem = assert_problem(response, 409, "stale-version")
+    assert problem["current"]["version"] == 5
+    assert [conflict["theirs"] for conflict in problem["conflicts"]] == ["1"]
 
 
 async def test_the_same_key_makes_the_same_id():
