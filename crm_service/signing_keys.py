@@ -1,6 +1,7 @@
 """The project's public signing keys: fetched from Auth, cached, renewed when they rotate."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 # An unknown key id makes us look again, but a flood of made-up ids must not become a flood of
 # requests to Auth.
 _MIN_REFETCH_INTERVAL_S = 10.0
+# How long who has a known key waits for newer ones.
+_PATIENCE_S = 1.0
 _PUBLIC_KEY_TYPES = frozenset({"EC", "RSA"})
 
 
@@ -47,7 +50,8 @@ class SigningKeys:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
-        self._fetching = asyncio.Lock()
+        self._failed = False
+        self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str) -> jwt.PyJWK:
         """Return the public key with this id.
@@ -56,22 +60,24 @@ class SigningKeys:
 
         Raises:
             TokenRejectedError: The project has no such key.
-            UpstreamUnavailableError: No keys are known and Auth does not answer.
+            UpstreamUnavailableError: The key is not known, and Auth does not answer.
 
         Cancellation:
-            Safe; another waiting caller fetches instead.
+            Safe; what is being fetched is fetched for the others.
         """
-        if self._must_fetch(kid):
-            async with self._fetching:
-                if self._must_fetch(kid):
-                    await self._fetch()
+        if self._must_wait(kid):
+            patience_s = _PATIENCE_S if kid in self._keys else None
+            await asyncio.wait({self._fetch_once()}, timeout=patience_s)
         key = self._keys.get(kid)
-        if key is None:
-            raise TokenRejectedError(
-                "The token is signed with a key that this project does not have. Sign in again "
-                "at the Supabase project this service is configured for."
-            )
-        return key
+        if key is not None:
+            return key
+        if self._failed or self._fetched_at is None:
+            # It may be a new one: to sign in again would not help.
+            raise self._unavailable()
+        raise TokenRejectedError(
+            "The token is signed with a key that this project does not have. Sign in again "
+            "at the Supabase project this service is configured for."
+        )
 
     async def probe(self) -> None:
         """Raise unless keys are known or can be fetched.
@@ -80,34 +86,47 @@ class SigningKeys:
             UpstreamUnavailableError: No keys are known and Auth does not answer.
         """
         if self._fetched_at is None:
-            async with self._fetching:
-                await self._fetch()
+            await asyncio.wait({self._fetch_once()})
+            if self._fetched_at is None:
+                raise self._unavailable()
 
-    def _must_fetch(self, kid: str) -> bool:
-        now = self._clock()
+    def _must_wait(self, kid: str) -> bool:
         if self._fetched_at is None:
             return True
+        if self._fetching is not None:
+            return kid not in self._keys
+        now = self._clock()
         if self._tried_at is not None and now - self._tried_at < _MIN_REFETCH_INTERVAL_S:
             return False
         return kid not in self._keys or now - self._fetched_at >= self._ttl_s
 
+    def _fetch_once(self) -> asyncio.Task[None]:
+        """Return the attempt that is under way, or begin one: all who ask share its outcome."""
+        if self._fetching is None:
+            self._tried_at = self._clock()
+            self._fetching = asyncio.create_task(self._fetch(), name="crm-signing-keys")
+        return self._fetching
+
     async def _fetch(self) -> None:
-        self._tried_at = self._clock()
         try:
             response = await self._http.get(self._url)
             response.raise_for_status()
-            keys = _parse_jwks(response.json())
-        except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+            self._keys = _parse_jwks(response.json())
+        except (httpx.HTTPError, ValueError) as error:
             logger.warning("signing keys not fetched", extra={"reason": type(error).__name__})
-            if self._fetched_at is None:
-                raise UpstreamUnavailableError(
-                    "The project's signing keys could not be read from Supabase Auth. Is "
-                    "SUPABASE_URL right and the project running?",
-                    retry_after_s=self._retry_after_s,
-                ) from error
-            return
-        self._keys = keys
-        self._fetched_at = self._clock()
+            self._failed = True
+        else:
+            self._fetched_at = self._clock()
+            self._failed = False
+        finally:
+            self._fetching = None
+
+    def _unavailable(self) -> UpstreamUnavailableError:
+        return UpstreamUnavailableError(
+            "The project's signing keys could not be read from Supabase Auth. Is "
+            "SUPABASE_URL right and the project running?",
+            retry_after_s=self._retry_after_s,
+        )
 
 
 def _parse_jwks(document: Any) -> dict[str, jwt.PyJWK]:
@@ -115,8 +134,12 @@ def _parse_jwks(document: Any) -> dict[str, jwt.PyJWK]:
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ValueError("not a JWKS document")  # noqa: TRY004 - caught as a bad document
-    return {
-        entry["kid"]: jwt.PyJWK(entry)
-        for entry in entries
-        if isinstance(entry, dict) and entry.get("kty") in _PUBLIC_KEY_TYPES and "kid" in entry
-    }
+    keys: dict[str, jwt.PyJWK] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or entry.get("kty") not in _PUBLIC_KEY_TYPES:
+            continue
+        # One of a kind that is not known here must not hide the others.
+        with contextlib.suppress(jwt.PyJWTError, ValueError):
+            if isinstance(kid := entry.get("kid"), str):
+                keys[kid] = jwt.PyJWK(entry)
+    return keys
