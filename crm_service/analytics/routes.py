@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from annotated_types import Ge, Le
 from fastapi import APIRouter, Query, Response
@@ -27,8 +28,11 @@ async def get_dashboard(
         str, Query(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$", description="Where days begin.")
     ] = "UTC",
 ) -> Response:
-    """Tell the numbers of a range of days, both included; the last 30 days by default."""
-    last = last_day or datetime.now(UTC).date()
+    """Tell the numbers of a range of days, both included; the last 30 days by default.
+
+    A range has at most 367 days.
+    """
+    last = last_day or _today(zone)
     first = first_day or last - timedelta(days=_DEFAULT_DAYS - 1)
     if not 0 <= (last - first).days < _MAX_DAYS:
         reason = f"must be on or after first_day, and at most {_MAX_DAYS - 1} days later"
@@ -39,3 +43,11 @@ async def get_dashboard(
     # Passed on as it is: reading and printing the days of a year again takes 4 ms.
     text = await reader.call_for_text("dashboard", arguments)
     return PrintedResponse(text)
+
+
+def _today(zone: str) -> date:
+    """Return the day that it is there; of a zone that only the database may know, that of UTC."""
+    try:
+        return datetime.now(ZoneInfo(zone)).date()
+    except (OSError, ValueError, KeyError):  # a folder's name, no key at all, an unknown one
+        return datetime.now(UTC).date()

@@ -164,6 +164,17 @@ async def test_agents_get_their_own(ask, rest):
     assert {person["user_id"] for person in board["top_performers"]} <= {AGENT.uid}
 
 
+# One of them is always at another date than UTC.
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+async def test_today_is_the_zone_s_own(ask, zone):
+    """The default range ends with the day that it is there."""
+    before = datetime.now(ZoneInfo(zone)).date()
+    board = (await ask(MANAGER, zone=zone)).json()
+    after = datetime.now(ZoneInfo(zone)).date()
+    assert str(before) <= board["last_day"] <= str(after)
+    assert len(board["days"]) == 30
+
+
 async def test_a_month_is_the_default_and_zones_move_days(ask):
     """Thirty days with today; an unknown zone is a clear refusal."""
     assert len((await ask(AGENT)).json()["days"]) == 30
