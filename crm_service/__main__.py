@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import signal
 import socket
@@ -32,18 +33,21 @@ def main() -> int:
     except ValidationError as error:
         sys.stderr.write(render_settings_error(error))
         return _EXIT_USAGE
-    configure_logging(settings.log_level)
+    except (OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(
+            "crm_service cannot start: .env cannot be read as text in UTF-8 "
+            f"({type(error).__name__}). Write it anew, or take it away.\n"
+        )
+        return _EXIT_USAGE
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as error:
-        sys.stderr.write(
-            f"crm_service cannot listen on {settings.host}:{settings.port} "
-            f"({error.strerror or error}). Stop what uses the port, or set CRM_PORT "
-            "(0 takes a free one).\n"
-        )
+        sys.stderr.write(_render_listen_error(settings.host, settings.port, error))
         return _EXIT_PORT_TAKEN
+    configure_logging(settings.log_level)
     host, port = listener.getsockname()[:2]
-    sys.stderr.write(f"crm_service listens on http://{host}:{port} (documentation: /docs)\n")
+    address = _render_address(host, port)
+    sys.stderr.write(f"crm_service listens on http://{address} (documentation: /docs)\n")
     app = create_app(settings)
     _spare_garbage_collector()
     config = uvicorn.Config(
@@ -95,6 +99,18 @@ def render_settings_error(error: ValidationError) -> str:
         message = entry["msg"].removeprefix("Value error, ")
         lines.append(f"  {name}: {message}" if name else f"  {message}")
     return "\n".join(lines) + "\n"
+
+
+def _render_listen_error(host: str, port: int, error: OSError) -> str:
+    advice = "Stop what uses the port, or set CRM_PORT (0 takes a free one)."
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        advice = "Set CRM_HOST to an address of this machine (0.0.0.0 means all)."
+    reason = error.strerror or error
+    return f"crm_service cannot listen on {_render_address(host, port)} ({reason}). {advice}\n"
+
+
+def _render_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

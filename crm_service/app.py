@@ -201,6 +201,7 @@ def _create_services(
         f"{settings.auth_url}/.well-known/jwks.json",
         ttl_s=settings.signing_keys_ttl_s,
         retry_after_s=settings.retry_after_s,
+        demo=settings.environment == "development",
     )
     verifier = TokenVerifier(
         signing_keys,

@@ -5,8 +5,9 @@ import binascii
 import json
 import re
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from limits import parse
+from limits import parse_many
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -26,8 +27,11 @@ _DEMO_JWT_SECRETS = frozenset(
         "your-super-secret-jwt-token-with-at-least-32-characters-long",
     }
 )
+_DEMO_PUBLISHABLE_KEY = "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH"
 _DEMO_ISSUER = "supabase-demo"
 _MIN_JWT_SECRET_BYTES = 32
+# What fits neither in the head of a request nor in an address.
+_UNSENDABLE = re.compile(r"[^!-~]")
 _KEY_ID = re.compile(r"^[A-Za-z0-9_-]{1,40}$")
 _FIELD_KEY_BYTES = 32
 # Random keys have about 30 different bytes; a word or zeros have far fewer.
@@ -35,9 +39,26 @@ _LEAST_DIFFERENT_BYTES = 12
 
 
 def _checked_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
+    if not _is_address(value):
         raise ValueError("must be the address of the Supabase project, starting with http(s)://")
     return value.rstrip("/")
+
+
+def _is_address(value: str) -> bool:
+    if _UNSENDABLE.search(value):
+        return False
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(host) and not (parts.query or parts.fragment)
+
+
+def _checked_key(value: SecretStr) -> SecretStr:
+    if _UNSENDABLE.search(value.get_secret_value()):
+        raise ValueError("must be the project's key alone, without blanks or line breaks")
+    return value
 
 
 def _checked_origins(value: str) -> str:
@@ -52,9 +73,11 @@ def _checked_rate(value: str) -> str:
     if value == "none":
         return ""
     try:
-        parse(value)
-    except ValueError as error:
-        raise ValueError("must be a rate such as 600/minute, or none") from error
+        limits = parse_many(value)
+    except ValueError:
+        limits = []
+    if len(limits) != 1 or limits[0].amount < 1:
+        raise ValueError("must be one rate such as 600/minute, or none")
     return value
 
 
@@ -117,7 +140,7 @@ class Settings(BaseSettings):
     supabase_url: Annotated[str, AfterValidator(_checked_url)] = Field(
         validation_alias=AliasChoices("SUPABASE_URL", "supabase_url")
     )
-    supabase_key: SecretStr = Field(
+    supabase_key: Annotated[SecretStr, AfterValidator(_checked_key)] = Field(
         validation_alias=AliasChoices(
             "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY", "supabase_key"
         )
@@ -259,9 +282,15 @@ class Settings(BaseSettings):
             )
         if self.environment == "development":
             return self
-        if secret in _DEMO_JWT_SECRETS or claims.get("iss") == _DEMO_ISSUER:
-            raise ValueError(
-                "These are the well-known demo keys of `supabase start`. Use the project's own "
-                "keys, or set CRM_ENVIRONMENT=development on a developer machine."
-            )
+        if secret in _DEMO_JWT_SECRETS:
+            raise _demo_key("SUPABASE_JWT_SECRET")
+        if key == _DEMO_PUBLISHABLE_KEY or claims.get("iss") == _DEMO_ISSUER:
+            raise _demo_key("SUPABASE_PUBLISHABLE_KEY")
         return self
+
+
+def _demo_key(variable: str) -> ValueError:
+    return ValueError(
+        f"{variable} is a well-known demo key of `supabase start`. Use the project's own keys, "
+        "or set CRM_ENVIRONMENT=development on a developer machine."
+    )

@@ -20,6 +20,8 @@ _MIN_REFETCH_INTERVAL_S = 10.0
 # How long who has a known key waits for newer ones.
 _PATIENCE_S = 1.0
 _PUBLIC_KEY_TYPES = frozenset({"EC", "RSA"})
+# What `supabase start` signs with unless it is told otherwise; its private half is public.
+_DEMO_KEY_X = "M5Sjqn5zwC9Kl1zVfUUGvv9boQjCGd45G8sdopBExB4"
 
 
 class SigningKeys:
@@ -30,6 +32,7 @@ class SigningKeys:
         url: Address of the JWKS document.
         ttl_s: Age after which the document is fetched again.
         retry_after_s: What to tell callers when no key can be had.
+        demo: Whether the well-known key of `supabase start` is one of the project's.
         clock: Monotonic seconds.
     """
 
@@ -40,12 +43,14 @@ class SigningKeys:
         *,
         ttl_s: float,
         retry_after_s: int,
+        demo: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http
         self._url = url
         self._ttl_s = ttl_s
         self._retry_after_s = retry_after_s
+        self._demo = demo
         self._clock = clock
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at: float | None = None
@@ -111,7 +116,7 @@ class SigningKeys:
         try:
             response = await self._http.get(self._url)
             response.raise_for_status()
-            self._keys = _parse_jwks(response.json())
+            self._keys = _parse_jwks(response.json(), demo=self._demo)
         except (httpx.HTTPError, ValueError) as error:
             logger.warning("signing keys not fetched", extra={"reason": type(error).__name__})
             self._failed = True
@@ -129,7 +134,7 @@ class SigningKeys:
         )
 
 
-def _parse_jwks(document: Any) -> dict[str, jwt.PyJWK]:
+def _parse_jwks(document: Any, *, demo: bool) -> dict[str, jwt.PyJWK]:
     """Keep the public signing keys that have an id; a symmetric key never belongs here."""
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
@@ -137,6 +142,9 @@ def _parse_jwks(document: Any) -> dict[str, jwt.PyJWK]:
     keys: dict[str, jwt.PyJWK] = {}
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("kty") not in _PUBLIC_KEY_TYPES:
+            continue
+        if entry.get("x") == _DEMO_KEY_X and not demo:
+            logger.error("the project signs with the demo key of supabase start: it is refused")
             continue
         # One of a kind that is not known here must not hide the others.
         with contextlib.suppress(jwt.PyJWTError, ValueError):

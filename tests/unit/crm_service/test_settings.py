@@ -54,13 +54,63 @@ def test_refuses_a_secret_key(key):
     [
         {"jwt_secret": "super-secret-jwt-token-with-at-least-32-characters-long"},
         {"supabase_key": legacy_key(iss="supabase-demo", role="anon")},
+        {"supabase_key": "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH"},
     ],
 )
 def test_refuses_demo_keys_outside_development(values):
-    """Keys that everybody knows work on a developer machine only."""
-    with pytest.raises(ValidationError, match="CRM_ENVIRONMENT=development"):
+    """Keys that everybody knows work on a developer machine only; the variable is named."""
+    variables = {"jwt_secret": "SUPABASE_JWT_SECRET", "supabase_key": "SUPABASE_PUBLISHABLE_KEY"}
+    with pytest.raises(ValidationError, match="CRM_ENVIRONMENT=development") as caught:
         make_settings(**values)
+    assert variables[next(iter(values))] in render_settings_error(caught.value)
     assert make_settings(**values, environment="development").environment == "development"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "https:///rest",
+        "http://a b",
+        "http://host:99999",
+        "http://host:port",
+        "http://[::1",
+        "http://host?key=1",
+        "http://host#top",
+        "http://höst",
+        "http://host/\n",
+        "abc.supabase.co",
+    ],
+)
+def test_refuses_what_is_no_address(url):
+    """An address that no request could go to is a mistake to be told of at the start."""
+    with pytest.raises(ValidationError, match="address of the Supabase project"):
+        make_settings(supabase_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://abc.supabase.co", "http://[::1]:54321", "https://example.com/supabase"]
+)
+def test_takes_addresses(url):
+    """With a port, an IPv6 address, or behind a path."""
+    assert make_settings(supabase_url=f"{url}/").supabase_url == url
+
+
+@pytest.mark.parametrize("key", ["sb_publishable_x\ny", "sb_publishable_x ", "schlüssel"])
+def test_refuses_a_key_that_fits_in_no_header(key):
+    """A key with a line break or a blank was copied wrongly; it is not repeated."""
+    with pytest.raises(ValidationError, match="blanks") as caught:
+        make_settings(supabase_key=key)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rate", ["lots", "0/minute", "10/minute;5/second", "-1/minute", "10/minute,"]
+)
+def test_refuses_rates_that_would_not_hold(rate):
+    """Of two limits, one would be forgotten; a limit of none lets nobody in."""
+    with pytest.raises(ValidationError, match="such as 600/minute"):
+        make_settings(rate_limit=rate)
 
 
 def test_refuses_a_short_secret():
@@ -94,3 +144,30 @@ def test_settings_error_repeats_no_value():
     text = render_settings_error(caught.value)
     assert "starting with http(s)://" in text
     assert "secret.example" not in text
+
+
+def start_without_variables(folder, monkeypatch, **variables):
+    """Run the program in a folder; it is expected to give up before it listens."""
+    monkeypatch.chdir(folder)
+    for name in ("SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return main()
+
+
+def test_a_dotenv_file_that_is_no_text_is_named(tmp_path, monkeypatch, capsys):
+    """A file in another encoding ends the start in plain words."""
+    (tmp_path / ".env").write_bytes("SUPABASE_URL=http://h".encode("utf-16"))
+    assert start_without_variables(tmp_path, monkeypatch) == 2
+    assert ".env cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1"])
+def test_an_address_of_another_machine_names_the_host(tmp_path, monkeypatch, capsys, host):
+    """A wrong CRM_HOST is not blamed on the port."""
+    variables = {"SUPABASE_URL": "http://h", "SUPABASE_PUBLISHABLE_KEY": "k", "CRM_PORT": "0"}
+    assert start_without_variables(tmp_path, monkeypatch, **variables, CRM_HOST=host) == 3
+    message = capsys.readouterr().err
+    assert "CRM_HOST" in message
+    assert "CRM_PORT" not in message

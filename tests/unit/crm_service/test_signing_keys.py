@@ -8,7 +8,7 @@ import pytest
 
 from crm_service.errors import TokenRejectedError, UpstreamUnavailableError
 from crm_service.signing_keys import SigningKeys
-from tests.support.crm import SigningKey
+from tests.support.crm import SigningKey, make_settings, running_app
 
 URL = "http://supabase.test/auth/v1/.well-known/jwks.json"
 
@@ -157,3 +157,34 @@ async def test_a_key_of_a_kind_to_come_does_not_hide_the_others(keys, auth):
     assert (await keys.find("a")).key_id == "a"
     with pytest.raises(TokenRejectedError):
         await keys.find("x")
+
+
+# The public half of what every `supabase start` signs with; the other half is published, too.
+DEMO = {
+    "kid": "b81269f1-21d8-4f2e-b719-c2240a840d90",
+    "kty": "EC",
+    "crv": "P-256",
+    "alg": "ES256",
+    "x": "M5Sjqn5zwC9Kl1zVfUUGvv9boQjCGd45G8sdopBExB4",
+    "y": "P6IXMvA2WYXSHSOMTBH2jsw_9rrzGy89FjPf6oOsIxQ",
+}
+
+
+@pytest.mark.parametrize("kid", [DEMO["kid"], "renamed"])
+@pytest.mark.parametrize(
+    ("environment", "refusal"),
+    [
+        ("production", "a key that this project does not have"),
+        ("development", "signature is wrong"),
+    ],
+)
+async def test_the_demo_signing_key_lets_nobody_in_outside_development(
+    auth, kid, environment, refusal
+):
+    """Whoever has read the sources of `supabase start` could sign as anybody."""
+    auth.published = [DEMO | {"kid": kid}]
+    token = SigningKey(kid).sign()
+    async with running_app(make_settings(environment=environment), auth) as (_, http):
+        answer = await http.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 401
+    assert refusal in answer.json()["detail"]
