@@ -52,6 +52,9 @@ async def write_items(writer: Writer, kind: Kind, items: Sequence[Any], *, atomi
         rows = [row for _, row in good]
         try:
             found = await write_rows(writer, kind, rows, atomic=atomic)
+            if not _writes_any(found) and await writer.is_copy():
+                # The first copy has left nothing to write, so nothing claimed the key once more.
+                raise ReplayedError("This request has taken effect.")
         except ReplayedError:
             found = [_result(row) for row in await writer.earlier_answer()]
             replayed = True
@@ -65,6 +68,10 @@ async def write_items(writer: Writer, kind: Kind, items: Sequence[Any], *, atomi
             extra={"results": [result.model_dump(mode="json") for result in ordered]},
         )
     return Written(ordered, replayed)
+
+
+def _writes_any(results: Sequence[RowResult]) -> bool:
+    return any(result.status in {"created", "updated"} for result in results)
 
 
 def _refuse_repeats(

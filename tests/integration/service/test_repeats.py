@@ -180,6 +180,16 @@ WRITES = [
         {"items": [{"customer_id": "{customer}", "title": "A"}], "atomic": True},
         {},
     ),
+    *(
+        ("POST", "bulk/" + kind, {"items": [{"customer_id": "{customer}", **row}]}, {})
+        for kind, row in (
+            ("invoices", {"items": [{"description": "A", "unit_price_cents": 5}]}),
+            ("messages", {"body": "Hi"}),
+            ("loyalty", {"points": 5}),
+            ("calls", {"direction": "inbound"}),
+            ("leads", {"customer_id": "{other}"}),
+        )
+    ),
     ("POST", "history/customers/{customer}/restore", {"change_id": "{change}", "version": 2}, {}),
     ("PATCH", "customers/{customer}", {"phone": "2"}, {"If-Match": '"3"'}),
     ("POST", "history/customers/{customer}/restore", {"change_id": "{change}"}, {}),
