@@ -1,10 +1,12 @@
 """Who changed what; diffs; putting rows back."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from crm_service.customers.schemas import CustomerUpdate
+from crm_service.jobs.schemas import JobCreate
 from tests.support.crm import assert_problem
 from tests.support.personas import ADMIN, AGENT, MANAGER, staff_uid
 
@@ -37,6 +39,52 @@ async def test_the_history_tells_who_when_and_what(ask, edited):
     page = (await ask(AGENT, "GET", f"{path}?limit=2")).json()
     rest = (await ask(AGENT, "GET", f"{path}?before_id={page['next_before_id']}")).json()
     assert page["entries"] + rest["entries"] == history["entries"]
+
+
+async def test_the_last_page_is_known_to_be_the_last(ask, edited):
+    """Also one that is just full; nobody has to fetch an empty one behind it."""
+    path = f"history/customers/{edited.id}"
+    page = (await ask(AGENT, "GET", f"{path}?limit=3")).json()
+    assert (len(page["entries"]), page["next_before_id"]) == (3, None)
+    page = (await ask(AGENT, "GET", f"{path}?limit=2")).json()
+    assert page["next_before_id"] == page["entries"][-1]["id"]
+
+
+async def test_the_history_of_staff_is_for_admins(ask):
+    """Others are not told that nothing ever happened."""
+    path = f"history/staff/{staff_uid(2)}"
+    assert (await ask(ADMIN, "GET", path)).json()["entries"]
+    for call in (path, f"{path}/diff?from_version=0"):
+        assert_problem(await ask(MANAGER, "GET", call), 404, "not-found")
+
+
+async def test_a_row_that_was_erased_keeps_its_versions(ask, agent, customer, stack):
+    """How it ended is in the history; what it was can still be compared."""
+    job = await agent.create_job(JobCreate(customer_id=customer.id, title="Boiler"))
+    connection = await asyncpg.connect(stack.database_url)
+    await connection.execute("delete from jobs where id = $1", job.id)
+    await connection.close()
+    history = (await ask(AGENT, "GET", f"history/jobs/{job.id}")).json()
+    assert [entry["op"] for entry in history["entries"]] == ["delete", "insert"]
+    path = f"history/jobs/{job.id}/diff?from_version=0"
+    difference = (await ask(AGENT, "GET", path)).json()
+    assert (difference["to_version"], difference["fields"]["title"]["new"]) == (1, "Boiler")
+
+
+async def test_many_versions_are_compared_to_the_last(ask, agent, customer, stack):
+    """Not to the thousandth."""
+    connection = await asyncpg.connect(stack.database_url)
+    await connection.execute(
+        """do $$ begin for i in 1..2100 loop
+        update customers set phone = i::text where id = %L; end loop; end $$""".replace(
+            "%L", f"'{customer.id}'"
+        )
+    )
+    await connection.close()
+    path = f"history/customers/{customer.id}/diff?from_version=1"
+    difference = (await ask(AGENT, "GET", path)).json()
+    assert difference["to_version"] == 2101
+    assert difference["fields"] == {"phone": {"old": None, "new": "2100"}}
 
 
 async def test_two_versions_are_compared(ask, edited):
@@ -81,6 +129,22 @@ async def test_a_stale_or_unknown_restore_is_refused(ask, edited):
     assert problem["current"]["version"] == 3
     unknown = {"change_id": 1, "version": 3}
     assert_problem(await ask(AGENT, "POST", f"{path}/restore", unknown), 404, "not-found")
+
+
+async def test_who_may_not_write_a_row_may_not_restore_it(ask, agent, manager, customer, rest):
+    """Forbidden, with and without the version, and not a conflict to be tried again."""
+    job = await agent.create_job(JobCreate(customer_id=customer.id, title="Boiler"))
+    for user in (3, 2):
+        await manager.assign_job(job.id, UUID(staff_uid(user)))
+    path = f"history/job_assignments/{job.id}"
+    first = (await ask(AGENT, "GET", path)).json()["entries"][-1]["id"]
+    for version in ({}, {"version": 2}):
+        body = {"change_id": first, **version}
+        assert_problem(await ask(AGENT, "POST", f"{path}/restore", body), 403, "forbidden")
+    (row,) = (await rest.get("/job_assignments", params={"job_id": f"eq.{job.id}"})).json()
+    assert (row["assigned_to"], row["version"]) == (MANAGER.uid, 2)
+    stale = {"change_id": first, "version": 1}
+    assert_problem(await ask(AGENT, "POST", f"{path}/restore", stale), 409, "stale-version")
 
 
 async def test_a_repeated_restore_has_one_effect(ask, edited):
