@@ -70,6 +70,15 @@ async def fall_silent(world: World) -> None:
     world.heal()
 
 
+async def join_slowly(world: World) -> None:
+    """A new socket whose first answer takes its time: what is shown before it counts."""
+    await eventually(lambda: all(rings(device.portal) for device in world.devices), AWAY_S)
+    world.proxy.delay_s = 0.3
+    world.proxy.reset_all()
+    await asyncio.sleep(1.5)
+    world.heal()
+
+
 def rings(portal: Portal | None) -> bool:
     """Whether the portal is live by its own doorbell."""
     status = None if portal is None else portal.status
@@ -95,7 +104,7 @@ DEFECTS: dict[str, tuple[list[Mutant], str, tuple[Fault, ...], str]] = {
         "broadcast", (Fault("F1", stay_away),), "stale_while_live",
     ),
     "joins by an answer from before the silence": (
-        [SETTLED], "broadcast", SOCKET, "stale_while_live",
+        [SETTLED], "broadcast", (Fault("F1", join_slowly),), "stale_while_live",
     ),
     "polls by an answer from before the silence": (
         [SETTLED, (connection, "ConnectionMachine", "_start_polling", "self.is_verified = False",
@@ -137,7 +146,7 @@ async def seen_by_campaign(
             customer, other, proxy, folder, seed=3, doorbells=doorbells, faults=faults,
             writer_count=3,
         )  # fmt: skip
-        fault_count = {stay_away: 2, fall_silent: 8}.get(faults[0].act, FAULTS)
+        fault_count = {stay_away: 2, fall_silent: 8, join_slowly: 8}.get(faults[0].act, FAULTS)
         return await campaign.run(fault_count=fault_count, write_count=WRITES)
 
 
