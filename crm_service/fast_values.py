@@ -82,12 +82,20 @@ class _Parameter:
         return value
 
     def _given(self, source: Source) -> Any:
+        """Return what is given, or ``_MISSING``.
+
+        Raises:
+            UnfitError: More than one value where one is wanted.
+        """
         if self.place == "query":
             values = source.query.get(self.key)
             if values is None:
                 return _MISSING
-            # Of a parameter that is given twice where one is wanted, the last counts.
-            return values if self.repeated else values[-1]
+            if self.repeated:
+                return values
+            if len(values) > 1:
+                raise UnfitError
+            return values[0]
         if self.place == "body":
             return read_json(source.body)
         place = source.path if self.place == "path" else source.headers
@@ -278,7 +286,7 @@ def _parameter(model_field: Any, place: Place) -> _Parameter:
     embedded = place == "body" and (bool(info.embed) or not _is_json_body(info))
     if renamed or embedded or info.validate_default or type(default) not in _CONSTANTS:
         raise UnfitError
-    repeated = place == "query" and _is_list(info.annotation)
+    repeated = place == "query" and is_list(info.annotation)
     if place in {"query", "header"} and not (repeated or _is_single(info.annotation)):
         raise UnfitError
     key = model_field.alias.lower() if place == "header" else model_field.alias
@@ -290,7 +298,7 @@ def _is_json_body(info: Any) -> bool:
     return isinstance(info, params.Body) and not isinstance(info, params.Form)
 
 
-def _is_list(annotation: Any) -> bool:
+def is_list(annotation: Any) -> bool:
     """Tell whether an annotation is ``list[…]`` of single values, or that or None."""
     options = [each for each in (get_args(annotation) or ()) if each is not type(None)]
     option = options[0] if len(options) == 1 and get_origin(annotation) is not list else annotation

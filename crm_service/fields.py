@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     JsonValue,
     PlainSerializer,
+    Strict,
     StringConstraints,
     WithJsonSchema,
     model_validator,
@@ -26,6 +27,9 @@ _EMAIL = re.compile(r"^[^\s@\x00]+@[^\s@\x00]+$")
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _INT64_MAX = 2**63 - 1
 _INT32_MAX = 2**31 - 1
+# Seconds since 1970 to pydantic, and the serial number of a day to a spreadsheet.
+_NUMBER = re.compile(r"\s*[-+]?[\d.]+\s*")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
 _LAST_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -63,6 +67,19 @@ def _refuse_text_and_bool(value: object) -> object:
     return value
 
 
+def _refuse_number(value: object) -> object:
+    is_number = isinstance(value, int | float)
+    if is_number or (isinstance(value, str) and _NUMBER.fullmatch(value)):
+        raise ValueError("must be an instant with its zone, such as 2026-12-01T09:00:00Z")
+    return value
+
+
+def _refuse_other_than_day(value: object) -> object:
+    if isinstance(value, str | int | float) and not _DAY.fullmatch(str(value)):
+        raise ValueError("must be a day, such as 2026-12-01")
+    return value
+
+
 def _in_range(value: datetime) -> datetime:
     if not _FIRST_INSTANT <= value < _LAST_INSTANT:
         raise ValueError("must lie between the years 1900 and 2199")
@@ -96,6 +113,7 @@ Email = Annotated[
     Field(json_schema_extra={"pattern": _EMAIL.pattern}),
 ]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+WholeNumber = Annotated[int, _Number]
 Cents = Annotated[int, _Number, Field(ge=0, le=_INT64_MAX, description="Minor units of money.")]
 Quantity = Annotated[int, _Number, Field(ge=1, le=_INT32_MAX)]
 Points = Annotated[int, _Number, Field(ge=1, le=_INT64_MAX)]
@@ -105,7 +123,10 @@ Version = Annotated[
     _Number,
     Field(ge=1, le=_INT64_MAX, description="The version that the change is based on."),
 ]
-Instant = Annotated[AwareDatetime, AfterValidator(_in_range)]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_range), BeforeValidator(_refuse_number)]
+Day = Annotated[date, BeforeValidator(_refuse_other_than_day)]
+Flag = Annotated[bool, Strict()]
+"""True or false in a body; lax parsing would take 0, 1, "off" and "yes", too."""
 
 
 def _never_used() -> Any:

@@ -4,6 +4,7 @@ A parameter with a typing mistake would be ignored, and a list come unfiltered. 
 media type would be told as a wrong value. ``Allow`` would name one of a path's methods.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_service.errors import InvalidRequestError, ServiceError, UnsupportedMediaTypeError
 from crm_service.fast_path import ROUTE_KEY
+from crm_service.fast_values import is_list
 from crm_service.headers import header
 from crm_service.problems import on_http_exception, on_service_error
 
@@ -33,6 +35,7 @@ class Operation:
         segments: Of the path; None stands for a value.
         method: HTTP method.
         query: Names of its query parameters.
+        repeated: Those that may be given several times.
         reads_json: Whether it has a JSON body.
     """
 
@@ -40,6 +43,7 @@ class Operation:
     segments: tuple[str | None, ...]
     method: str
     query: frozenset[str]
+    repeated: frozenset[str]
     reads_json: bool
 
     def is_at(self, segments: list[str]) -> bool:
@@ -64,7 +68,7 @@ class Strictness:
             if self._book is None:
                 self._book = describe_operations(scope["app"].routes)
             segments = scope["path"].split("/")
-            found = [each for each in self._book.get(len(segments), ()) if each.is_at(segments)]
+            found = _at(self._book, segments)
             try:
                 _check(scope, found)
             except ServiceError as error:
@@ -88,11 +92,17 @@ def describe_operations(routes: Any) -> Book:
         parts = context.path_format.split("/")
         segments = tuple(None if part.startswith("{") else part for part in parts)
         every = list(_with_dependencies(dependant))
-        query = frozenset(each.alias for one in every for each in one.query_params)
+        parameters = [each for one in every for each in one.query_params]
+        query = frozenset(each.alias for each in parameters)
+        repeated = frozenset(
+            each.alias for each in parameters if is_list(each.field_info.annotation)
+        )
         bodies = [each.field_info for one in every for each in one.body_params]
         reads_json = bool(bodies) and not any(isinstance(each, params.Form) for each in bodies)
         for method in context.methods or ():
-            operation = Operation(context.path_format, segments, method, query, reads_json)
+            operation = Operation(
+                context.path_format, segments, method, query, repeated, reads_json
+            )
             book.setdefault(len(segments), []).append(operation)
     return book
 
@@ -103,12 +113,19 @@ def _with_dependencies(dependant: Dependant) -> Iterable[Dependant]:
         yield from _with_dependencies(each)
 
 
+def _at(book: Book, segments: list[str]) -> list[Operation]:
+    """Return the operations of a path; a name that stands in the path itself is no value."""
+    found = [each for each in book.get(len(segments), ()) if each.is_at(segments)]
+    named = [each for each in found if None not in each.segments]
+    return named or found
+
+
 def _check(scope: Scope, found: list[Operation]) -> None:
     """Raise what is wrong about a request; a path that is not ours is left to FastAPI.
 
     Raises:
         HTTPException: No operation has this method.
-        InvalidRequestError: It has a parameter that the operation does not know.
+        InvalidRequestError: It has a parameter that the operation does not know, or one too often.
         UnsupportedMediaTypeError: The body is not JSON.
     """
     asked = [each for each in found if each.method == scope["method"]]
@@ -117,9 +134,11 @@ def _check(scope: Scope, found: list[Operation]) -> None:
         raise HTTPException(405, headers={"Allow": allowed})
     for operation in asked[:1]:
         query = scope["query_string"].decode("latin-1")
-        given = dict(parse_qsl(query, keep_blank_values=True))
+        given = Counter(name for name, _ in parse_qsl(query, keep_blank_values=True))
         if unknown := [name for name in given if name not in operation.query]:
             raise _unknown(unknown, operation.query)
+        if again := [name for name in given if given[name] > 1 and name not in operation.repeated]:
+            raise _refusal(again, "is given more than once; it takes one value")
         if operation.reads_json and _has_body(scope) and not _is_json(scope):
             raise UnsupportedMediaTypeError(
                 "Send the body as JSON, uncompressed: Content-Type: application/json."
@@ -128,13 +147,15 @@ def _check(scope: Scope, found: list[Operation]) -> None:
 
 def _unknown(names: list[str], known: frozenset[str]) -> InvalidRequestError:
     there_are = f"there are {', '.join(sorted(known))}" if known else "there are none here"
-    message = f"is not a parameter; {there_are}"
-    shown = [name[:50] for name in names[:10]]
+    return _refusal([name[:50] for name in names[:10]], f"is not a parameter; {there_are}")
+
+
+def _refusal(names: list[str], message: str) -> InvalidRequestError:
     return InvalidRequestError(
         "Correct these and send the request again: "
-        + ", ".join(f"query.{name}" for name in shown)
+        + ", ".join(f"query.{name}" for name in names)
         + ".",
-        [{"field": f"query.{name}", "message": message} for name in shown],
+        [{"field": f"query.{name}", "message": message} for name in names],
     )
 
 

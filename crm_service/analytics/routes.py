@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from crm_service.analytics.schemas import Dashboard
 from crm_service.dependencies import ReaderDep
 from crm_service.errors import InvalidRequestError
+from crm_service.fields import Day
 from crm_service.printed_response import PrintedResponse
 
 router = APIRouter(prefix="/analytics", tags=["analytics"])
@@ -22,8 +23,8 @@ _LAST_DAY = date(2200, 1, 1)
 @router.get("/dashboard", response_model=Dashboard)
 async def get_dashboard(
     reader: ReaderDep,
-    first_day: Annotated[date | None, Ge(_FIRST_DAY), Le(_LAST_DAY)] = None,
-    last_day: Annotated[date | None, Ge(_FIRST_DAY), Le(_LAST_DAY)] = None,
+    first_day: Annotated[Day | None, Ge(_FIRST_DAY), Le(_LAST_DAY)] = None,
+    last_day: Annotated[Day | None, Ge(_FIRST_DAY), Le(_LAST_DAY)] = None,
     zone: Annotated[
         str, Query(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$", description="Where days begin.")
     ] = "UTC",

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from crm_service.fields import Body
+from crm_service.fields import Body, Flag
 from crm_service.problems import FieldProblem
 
 MAX_ROWS = 1000
@@ -21,7 +21,7 @@ class BulkRequest(Body):
     )
 
     items: Annotated[list[JsonValue], Field(min_length=1, max_length=MAX_ROWS)]
-    atomic: bool = Field(default=False, description="All rows or none.")
+    atomic: Flag = Field(default=False, description="All rows or none.")
 
 
 class RowResult(BaseModel):

@@ -11,7 +11,7 @@ from crm_service.dependencies import ReaderDep, ServicesDep
 from crm_service.errors import NotFoundError
 from crm_service.events.doorbell import STAFF_TOPIC
 from crm_service.events.roster import Roster
-from crm_service.fields import Body
+from crm_service.fields import Body, Flag
 from crm_service.problems import describe
 
 router = APIRouter(tags=["events"], responses=describe(503))
@@ -37,7 +37,7 @@ class Typing(Body):
 
     model_config = ConfigDict(json_schema_extra={"example": {"is_typing": True}})
 
-    is_typing: bool = True
+    is_typing: Flag = True
     room: str = Field(default="chat", pattern=ROOM_PATTERN)
 
 

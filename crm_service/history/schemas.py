@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crm_service.fields import Stamp, VersionedBody
+from crm_service.fields import Stamp, VersionedBody, WholeNumber
 
 HistoryTable: TypeAlias = Literal[
     "customers",
@@ -78,7 +78,9 @@ class Restore(VersionedBody):
 
     model_config = ConfigDict(json_schema_extra={"example": {"change_id": 4711, "version": 5}})
 
-    change_id: int = Field(ge=1, le=2**63 - 1, description="`id` of an entry of the history.")
+    change_id: WholeNumber = Field(
+        ge=1, le=2**63 - 1, description="`id` of an entry of the history."
+    )
 
 
 class Restored(BaseModel):

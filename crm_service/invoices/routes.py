@@ -1,6 +1,5 @@
 """HTTP of invoices. Who may take which step, and when, is decided by the database."""
 
-from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from crm_service.dependencies import (
 )
 from crm_service.editing import Changed, change_row, delete_row, move_row
 from crm_service.errors import ReplayedError, StaleVersionError
-from crm_service.fields import MoveToCustomer
+from crm_service.fields import Day, MoveToCustomer
 from crm_service.filters import between, equals, one_of, search
 from crm_service.invoices.schemas import (
     InvoiceCreate,
@@ -57,8 +56,8 @@ async def list_invoices(
     text: SearchText = None,
     customer_id: UUID | None = None,
     status: Annotated[list[InvoiceStatus] | None, Query(description="One or more.")] = None,
-    due_from: date | None = None,
-    due_before: date | None = None,
+    due_from: Day | None = None,
+    due_before: Day | None = None,
     *,
     deleted: Deleted = False,
 ) -> Response:

@@ -12,6 +12,7 @@ from crm_service.fields import (
     Cents,
     CreateBody,
     Currency,
+    Day,
     IdRecord,
     LongText,
     Quantity,
@@ -59,7 +60,7 @@ class InvoiceCreate(CreateBody):
     job_id: UUID | None = None
     series: Series = optional_field()
     currency: Currency = optional_field()
-    due_on: date | None = None
+    due_on: Day | None = None
     notes: LongText | None = None
     items: Annotated[list[InvoiceItem], Field(min_length=1, max_length=MAX_ITEMS)]
 
@@ -108,7 +109,7 @@ class OverdueRun(Body):
 
     model_config = ConfigDict(json_schema_extra={"example": {"due_before": "2026-12-01"}})
 
-    due_before: date | None = Field(
+    due_before: Day | None = Field(
         default=None, description="Invoices due before this day; today (UTC) if left out."
     )
 
@@ -138,7 +139,7 @@ class InvoiceUpdate(UpdateBody):
     model_config = ConfigDict(json_schema_extra={"example": {"due_on": "2027-01-31", "version": 1}})
 
     job_id: UUID | None = None
-    due_on: date | None = None
+    due_on: Day | None = None
     notes: LongText | None = None
 
 

@@ -23,7 +23,7 @@ LeadStatus: TypeAlias = Literal["new", "contacted", "qualified", "demo_scheduled
 NoteKind: TypeAlias = Literal["call", "email", "meeting", "general"]
 Source = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00]*$")]
 Score = Annotated[int, Field(ge=0, le=100, strict=True)]
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 MAX_VALUE_CENTS = 100_000_000_000_000
 Value = Annotated[Cents, Field(le=MAX_VALUE_CENTS)]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from crm_service.fields import Body, Email, Name, Record, Stamp, UpdateBody, optional_field
+from crm_service.fields import Body, Email, Flag, Name, Record, Stamp, UpdateBody, optional_field
 
 Role: TypeAlias = Literal["admin", "manager", "agent"]
 
@@ -38,7 +38,7 @@ class StaffUpdate(UpdateBody):
     full_name: Name = optional_field()
     email: Email = optional_field()
     role: Role = optional_field()
-    active: bool = optional_field()
+    active: Flag = optional_field()
 
 
 class StaffRead(Record):

@@ -5,12 +5,17 @@ from uuid import UUID
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from crm_service.bulk.schemas import BulkRequest
 from crm_service.customers.schemas import CustomerCreate, CustomerUpdate
+from crm_service.events.rooms import Typing
 from crm_service.fields import Instant, Points
-from crm_service.invoices.schemas import InvoiceCreate
+from crm_service.history.schemas import Restore
+from crm_service.invoices.schemas import InvoiceCreate, InvoiceUpdate
 from crm_service.jobs.schemas import JobCreate, JobSchedule
+from crm_service.leads.schemas import LeadUpdate
 from crm_service.loyalty.schemas import PointsAdjustment
 from crm_service.messages.schemas import MessageCreate
+from crm_service.staff.schemas import StaffUpdate
 
 CUSTOMER = UUID("c0000000-0000-4000-8000-000000000001")
 ITEM = {"description": "Work", "unit_price_cents": 100}
@@ -51,6 +56,22 @@ def model_json(values):
             {""},
         ),
         (JobSchedule, {"scheduled_start": "2026-01-01T00:00:00"}, {"scheduled_start"}),
+        # Numbers would be seconds since 1970, and a spreadsheet's days are numbers.
+        *(
+            (JobSchedule, {"scheduled_start": number}, {"scheduled_start"})
+            for number in (5, 45992.5, "45992", "45992.5", True)
+        ),
+        *(
+            (InvoiceUpdate, {"due_on": wrong}, {"due_on"})
+            for wrong in (0, "0", "2026-12-01T00:00:00", "1.12.2026", True)
+        ),
+        (StaffUpdate, {"active": 0}, {"active"}),
+        (StaffUpdate, {"active": "off"}, {"active"}),
+        (BulkRequest, {"items": [{}], "atomic": 1}, {"atomic"}),
+        (Typing, {"is_typing": 0}, {"is_typing"}),
+        (LeadUpdate, {"conversion_probability": "0.5"}, {"conversion_probability"}),
+        (Restore, {"change_id": True}, {"change_id"}),
+        (Restore, {"change_id": "5"}, {"change_id"}),
         (InvoiceCreate, {"customer_id": CUSTOMER, "items": []}, {"items"}),
         (
             InvoiceCreate,
