@@ -46,6 +46,7 @@ def run() -> dict[str, Any]:
         path = Path(folder) / "portal.db"
         store = SqliteStore(path)
         store.open("project", "user")
+        store.claim("project", "user")
         rows = [make_row(number) for number in range(ROWS)]
         store.commit(Commit(SCOPE, EPOCH, ROWS, tuple(("jobs", row["id"], row) for row in rows)))
         store.close()

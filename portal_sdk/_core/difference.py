@@ -130,6 +130,11 @@ def all_deleted(shown: Tables) -> Differences:
     return Differences(shown, {}, 0, deletes=dict(shown))
 
 
+def all_inserted(shown: Tables, n: int) -> Differences:
+    """Return the inserts of all these rows."""
+    return Differences({}, shown, n, upserts={table: list(rows) for table, rows in shown.items()})
+
+
 def _find_deletes(found: Differences, piece_rows: int) -> Generator[None, None, None]:
     for table, rows in found.before.items():
         wanted = found.after.get(table, {})

@@ -33,7 +33,11 @@ class PushToken:
 
 @frozen
 class OpenStore:
-    """Open the store for this user; another user's rows are purged, never shown."""
+    """Read what the store holds of this user.
+
+    SYNC-24: another user's rows are not shown and stay; the first rows that are committed for this
+    user take their place.
+    """
 
     user_id: str
 

@@ -6,7 +6,13 @@ import copy
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
-from portal_sdk._core.difference import Comparison, Differences, RowChange, all_deleted
+from portal_sdk._core.difference import (
+    Comparison,
+    Differences,
+    RowChange,
+    all_deleted,
+    all_inserted,
+)
 from portal_sdk._core.digest import (
     EMPTY_DIGEST,
     TableDigest,
@@ -111,6 +117,10 @@ class Replica:
         self.load_count += 1
         return deletes
 
+    def all_inserted(self) -> Differences:
+        """Return the inserts of all rows as they are now."""
+        return all_inserted(self._copy(), self.n)
+
     def matches(self, digest: Digest) -> bool:
         """Return whether every table the database counted is the same here."""
         return all(self.digest_of(table) == entry for table, entry in digest.items())
@@ -149,14 +159,16 @@ class Replica:
 
     def commit_all(self, scope: str, as_of: str | None) -> Commit:
         """Return the commit that replaces everything stored by the rows as they are now."""
-        everything = {table: copy.copy(rows) for table, rows in self.tables.items()}
-        return self.commit_of_snapshot(scope, everything, as_of)
+        return self.commit_of_snapshot(scope, self._copy(), as_of)
 
     def commit_of_snapshot(self, scope: str, everything: Tables, as_of: str | None) -> Commit:
         """Return the commit of the snapshot that was taken over just now."""
         return Commit(
             scope, self.epoch or "", self.n, as_of=as_of, everything=everything, forms=self.forms
         )
+
+    def _copy(self) -> Tables:
+        return {table: copy.copy(rows) for table, rows in self.tables.items()}
 
     def _upsert(
         self, table: str, row_id: str, row: Row, n: int, committed_at: str | None

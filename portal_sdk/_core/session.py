@@ -17,6 +17,7 @@ from portal_sdk._core.effects import (
     CatchUp,
     Effect,
     OpenStore,
+    PurgeStore,
     PushToken,
     RecallRows,
     RenewToken,
@@ -217,10 +218,10 @@ class PortalCore:
             return
         self.token = event.token
         if event.user_id != self.user_id:
-            # SYNC-18: rows of one user are never shown to another.
+            # SYNC-18: rows of one user are never shown to another; SYNC-24: but kept for them.
             self._tell_connection(PauseAsked(), now)
             self._tell_connection(ResumeAsked(), now)
-            self._change_scope(NO_SCOPE, now)
+            self._change_scope(NO_SCOPE, now, keeps_store=True)
             self.user_id = event.user_id
             self._is_store_open = False
             self._effects.append(OpenStore(event.user_id))
@@ -241,23 +242,24 @@ class PortalCore:
         if isinstance(event, StoreOpened):
             if event.user_id not in {self.user_id, None}:
                 return  # SYNC-18: somebody else's, who signed in a moment ago
-            self._load(event)
+            self._load(event, now)
             self._tell_connection(Authorized(self.user_id or "", event.scope), now)
         elif self.user_id is None:
             # SYNC-21: signing in is not possible now; show what this login saw last, as offline.
             self.user_id = event.user_id
-            self._load(event.stored)
+            self._load(event.stored, now)
 
-    def _load(self, event: StoreOpened) -> None:
+    def _load(self, event: StoreOpened, now: float) -> None:
         self._is_store_open = True
         if event.scope is None:
             return
         old, self.sync = self.sync, SyncMachine(event.scope, self._config, self._draw)
         self.sync.follow(old)
         if event.epoch is not None:
-            self.sync.load(
+            loaded = self.sync.load(
                 event.epoch, event.n, event.tables, event.fresh_as_of, event.known, event.forms
             )
+            self._carry_out(loaded, now)
 
     def _take_scope(self, event: ScopeResolved | ScopeMissing | ScopeFailed, now: float) -> None:
         if event.request != self.connection.generation:
@@ -279,7 +281,7 @@ class PortalCore:
     def _take_failure(self, event: RequestFailed, now: float) -> None:
         was_head = event.request == self.sync.head_request
         if isinstance(event.error, PermissionDeniedError) and self.sync.is_awaiting(event.request):
-            self._carry_out(self.sync.purge(), now)
+            self._take_back(now)
             self._tell_connection(ScopeRevoked(event.error), now)
             return
         self._take_auth_failure(event.error, now)
@@ -305,15 +307,20 @@ class PortalCore:
         self._tell_connection(AuthRefused(error), now)
         self._tell_sync(SyncStopped(), now)
 
-    def _change_scope(self, scope: str, now: float) -> None:
+    def _change_scope(self, scope: str, now: float, *, keeps_store: bool = False) -> None:
         """Show the rows of another scope: take the old ones back first."""
         if self.sync.scope == scope:
             return
         if self.sync.replica.epoch is not None:
-            self._carry_out(self.sync.purge(), now)
+            self._take_back(now, keeps_store=keeps_store)
         old = self.sync
         self.sync = SyncMachine(scope, self._config, self._draw)
         self.sync.follow(old)
+
+    def _take_back(self, now: float, *, keeps_store: bool = False) -> None:
+        if not keeps_store:
+            self._effects.append(PurgeStore())
+        self._carry_out(self.sync.take_back(), now)
 
     # Between the machines.
 

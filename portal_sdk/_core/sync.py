@@ -94,12 +94,15 @@ class SyncMachine:
     def load(
         self, epoch: str, n: int, tables: Tables, fresh_as_of: str | None = None,
         known: Mapping[str, TableSummary] | None = None, forms: Forms | None = None,
-    ) -> None:  # fmt: skip
+    ) -> list[SyncEffect]:  # fmt: skip
         """Start from stored rows; only before the first event. See ``Replica.load``."""
         self.replica.load(epoch, n, tables, known)
         self.replica.forms = forms or {}
         self.fresh_as_of = fresh_as_of
+        if self._is_primed:  # SYNC-8: no starting point, but rows that were taken back
+            self._publish(self.replica.all_inserted(), "resync")
         self._is_primed = True
+        return self._take_effects()
 
     def handle(self, event: SyncEvent, now: float) -> list[SyncEffect]:
         """Take a fact in at time ``now`` (seconds, monotonic); return the orders."""
@@ -145,12 +148,11 @@ class SyncMachine:
         self._asked.last = previous._asked.last
         self._is_primed = previous._is_primed
 
-    def purge(self) -> list[SyncEffect]:
-        """SYNC-18: the scope is not ours any more; nothing of it may stay."""
+    def take_back(self) -> list[SyncEffect]:
+        """SYNC-18: the scope is not ours any more; nothing of it may be shown."""
         changes = self.replica.purge()
         self._stop(None, 0.0)
         self.fresh_as_of = None
-        self._effects.append(do.PurgeStore())
         self._publish(changes, "resync")
         return self._take_effects()
 

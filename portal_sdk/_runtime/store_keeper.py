@@ -51,6 +51,9 @@ class StoreKeeper:
         self._everything = everything
         self._progressed = progressed
         self._set_aside: Store | None = None
+        self._user_id: str | None = None
+        self._must_claim = False
+        """The store may be somebody else's; so it stays until there are rows to keep (SYNC-24)."""
         self._must_rewrite = self._must_purge = False
         self._retry_at = 0.0
         self._catching_up: list[Commit] | None = None
@@ -58,7 +61,9 @@ class StoreKeeper:
 
     def open(self, effect: do.OpenStore) -> None:
         """Read this user's rows and report them."""
-        user_id = effect.user_id
+        self._user_id = user_id = effect.user_id
+        self._must_claim = True
+        self._catching_up = None  # the rows of somebody who was signed in a moment ago
         if self._store.is_large:
             self._start(self._run_open(user_id), "open-store")
             return
@@ -108,6 +113,8 @@ class StoreKeeper:
                 self._rewrite()
                 return
         try:
+            if self._must_claim:
+                self._claim()
             self._store.commit(commit)
         except StoreError as error:
             self._note_failed_commit(error)
@@ -119,7 +126,7 @@ class StoreKeeper:
     def purge(self, _effect: do.PurgeStore) -> None:
         """Let no row count any more, now; and erase them, in threads if they are many."""
         self._catching_up = None
-        if self._purge():
+        if not self._must_claim and self._purge():
             self._sweep()
 
     def _purge(self) -> bool:
@@ -172,15 +179,28 @@ class StoreKeeper:
 
     def _note_opened(self, user_id: str, stored: StoredRows) -> None:
         self._post(_store_opened(user_id, stored))
-        if isinstance(self._store, SqliteStore):
-            self._sweep()  # a process that was killed may have left something
-            if prove := getattr(self._tokens, "prove", None):
-                self._start(self._run_remember(prove), "remember-login")
+        self._sweep()  # a process that was killed may have left something
+        if stored.scope is not None and user_id == self._user_id:
+            self._must_claim = False  # it is ours already
+            self._remember()
 
-    async def _run_remember(self, prove: Callable[[bytes], bytes]) -> None:
+    def _claim(self) -> None:
+        """SYNC-24: what is committed comes from a server that has accepted the user's token."""
+        self._store.claim(self._project, self._user_id or "")
+        self._must_claim = False
+        self._remember()
+
+    def _remember(self) -> None:
         """SYNC-21: let the next start without a network recognise this login."""
+        prove = getattr(self._tokens, "prove", None)
+        if prove is not None and isinstance(self._store, SqliteStore):
+            self._start(self._run_remember(prove, self._user_id), "remember-login")
+
+    async def _run_remember(self, prove: Callable[[bytes], bytes], user_id: str | None) -> None:
         salt = os.urandom(SALT_BYTES)
         proof = await run_in_thread(lambda: prove(salt))
+        if self._must_claim or user_id != self._user_id:
+            return  # somebody else has signed in meanwhile
         try:
             self._store.remember(salt, proof)
         except StoreError as error:
@@ -228,6 +248,8 @@ class StoreKeeper:
 
         try:
             if await self._stage(tables, is_wanted) and is_wanted():
+                if self._must_claim:
+                    self._claim()
                 for commit in [all_rows, *later]:
                     self._store.commit(commit)
                 self._note_stored()

@@ -23,6 +23,9 @@ class MemoryStore:
         del project, user_id
         return StoredRows()
 
+    def claim(self, project: str, user_id: str) -> None:
+        """Do nothing; memory belongs to its portal."""
+
     def salt(self, project: str) -> bytes | None:
         """Return nothing: no login is remembered."""
         del project

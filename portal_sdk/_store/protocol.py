@@ -51,12 +51,20 @@ class Store(Protocol):
         ...
 
     def open(self, project: str, user_id: str) -> StoredRows:
-        """Return this user's rows; of anyone else, or of another project, no row counts any more.
-
-        ``sweep`` erases what does not count.
+        """Return this user's rows; nothing, and change nothing, if they are somebody else's.
 
         Raises:
             StoreUnusableError: It cannot be read or written.
+        """
+        ...
+
+    def claim(self, project: str, user_id: str) -> None:
+        """Make the store this user's: no row of anyone else, or of another project, counts now.
+
+        ``sweep`` erases what does not count. A staging that was begun goes on.
+
+        Raises:
+            StoreError: It is whose it was.
         """
         ...
 
@@ -77,7 +85,7 @@ class Store(Protocol):
         ...
 
     def remember(self, salt: bytes, proof: bytes) -> None:
-        """Keep what ``recall`` needs to recognise this login; call it after ``open``.
+        """Keep what ``recall`` needs to recognise the login of the store's owner.
 
         Raises:
             StoreError: Nothing was stored.

@@ -70,9 +70,28 @@ class SqliteStore:
                 self._begin_anew()
 
     def open(self, project: str, user_id: str) -> StoredRows:
-        """Return this user's rows; anyone else's are erased first."""
-        owner = {"project": project, "user_id": user_id}
-        return self._guarded(lambda connection: self._open_for(connection, owner))
+        """Return this user's rows; nothing if they are somebody else's, who keeps them."""
+
+        def read(connection: sqlite3.Connection) -> StoredRows:
+            meta = _read_meta(connection)
+            self._note_generation(connection, meta)
+            is_ours = (meta.get("project"), meta.get("user_id")) == (project, user_id)
+            return self._read_rows(connection, meta) if is_ours else StoredRows()
+
+        return self._guarded(read)
+
+    def claim(self, project: str, user_id: str) -> None:
+        """Make the file this user's; of anyone else no row counts any more."""
+        with self._turn:
+            with self._transaction("written") as connection:
+                meta = _read_meta(connection)
+                if (meta.get("project"), meta.get("user_id")) == (project, user_id):
+                    return
+                connection.execute("delete from meta")
+                owner = (("project", project), ("user_id", user_id))
+                connection.executemany("insert into meta values (?, ?)", owner)
+                generation = self._begin_generation(connection)
+            self._generation, self._shapes = generation, set()
 
     def salt(self, project: str) -> bytes | None:
         """Return the salt of the remembered login of this project, or None."""
@@ -249,20 +268,9 @@ class SqliteStore:
 
     def _note_generation(self, connection: sqlite3.Connection, meta: dict[str, str]) -> None:
         self._generation = int(meta.get("generation", "0"))
-        self._newest_generation = max(self._generation, newest_generation(connection))
+        in_file = newest_generation(connection)  # a staging that was just begun has no rows yet
+        self._newest_generation = max(self._generation, self._newest_generation, in_file)
         self._has_read_generation = True
-
-    def _open_for(self, connection: sqlite3.Connection, owner: dict[str, str]) -> StoredRows:
-        meta = _read_meta(connection)
-        self._note_generation(connection, meta)
-        if all(meta.get(key) == value for key, value in owner.items()):
-            return self._read_rows(connection, meta)
-        with self._transaction("erased") as writing:
-            writing.execute("delete from meta")
-            writing.executemany("insert into meta values (?, ?)", list(owner.items()))
-            generation = self._begin_generation(writing)
-        self._generation, self._shapes, self._staging = generation, set(), None
-        return StoredRows()
 
     def _begin_generation(self, connection: sqlite3.Connection) -> int:
         """Let a generation without rows count once the caller's transaction is committed."""

@@ -79,6 +79,19 @@ MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
         session, "PortalCore", "_change_scope", "if self.sync.replica.epoch is not None:",
         "if False:",
     ),
+    "erases the store because a token says so": (
+        session, "PortalCore", "_take_token", "keeps_store=True", "keeps_store=False",
+    ),
+    "shows the rows of whoever was signed in before": (
+        session, "PortalCore", "_take_token", "self._change_scope(NO_SCOPE, now, keeps_store=True)",
+        "pass",
+    ),
+    "does not tell of rows that came back": (
+        sync, "SyncMachine", "load", "if self._is_primed:", "if False:",
+    ),
+    "tells of rows that came back as they are later": (
+        replica, "Replica", "all_inserted", "self._copy()", "self.tables",
+    ),
     "listens to an old socket": (
         connection, "ConnectionMachine", "_is_outdated",
         "return event.generation != self.generation", "return False",

@@ -51,11 +51,14 @@ def live_core() -> PortalCore:
     return core
 
 
-def taken_back(effects: list[Any]) -> bool:
-    """Whether the effects erase the stored rows and tell that they are gone."""
+def taken_back(effects: list[Any], *, erased: bool = True) -> bool:
+    """Whether the effects tell that the rows are gone, and first erase the stored ones."""
     kinds = [type(effect) for effect in effects]
     told = only(effects, do.PublishChanges)
-    assert kinds.index(do.PurgeStore) < kinds.index(do.PublishChanges)
+    assert kinds[: kinds.index(do.PublishChanges)].count(do.PurgeStore) == kinds.count(
+        do.PurgeStore
+    )
+    assert (do.PurgeStore in kinds) == erased
     return [(c.kind, c.row_id) for c in told.changes] == [("delete", "j")]
 
 
@@ -92,7 +95,7 @@ def test_rows_are_taken_back_when_somebody_else_signs_in() -> None:
     core = live_core()
     core.token_machine.handle(ev.TokenRejected(TokenRejectedError("no")), 2.0)
     effects = core.handle(ev.TokenAcquired("t2", "bob", 3600.0), 2.1)
-    assert taken_back(effects)
+    assert taken_back(effects, erased=False)
     assert only(effects, do.OpenStore).user_id == "bob"
     assert type(effects[-1]) is do.OpenStore
     assert only(effects, do.CloseDoorbell)
@@ -112,6 +115,39 @@ def test_rows_of_somebody_who_was_signed_in_a_moment_ago_are_not_shown() -> None
     assert (core.replica.tables, core.sync.scope) == ({}, "")
     core.handle(ev.StoreOpened(BOB, "e", 5, rows(), user_id="bob"), 0.3)
     assert (core.replica.tables, core.sync.scope) == (rows(), BOB)
+
+
+@pytest.mark.spec("SYNC-24")
+def test_nothing_that_a_token_alone_says_erases_the_store() -> None:
+    """A server has to accept it first; what is committed afterwards takes the store over."""
+    core = live_core()
+    core.token_machine.handle(ev.TokenRejected(TokenRejectedError("no")), 2.0)
+    effects = core.handle(ev.TokenAcquired("t2", "bob", 3600.0), 2.1)
+    effects += core.handle(ev.StoreOpened(user_id="bob"), 2.2)
+    question = only(effects, do.ResolveScope).request
+    effects += core.handle(ev.ScopeFailed(question, DOWN), 2.3)
+    effects += core.handle(ev.PauseAsked(), 2.4)
+    effects += core.handle(ev.CloseAsked(), 2.5)
+    stores = (do.PurgeStore, do.CommitRows)
+    assert [effect for effect in effects if isinstance(effect, stores)] == []
+    assert core.replica.tables == {}
+
+
+@pytest.mark.spec("SYNC-24")
+def test_rows_that_come_back_with_their_user_are_told_of_again() -> None:
+    """The application was told that they are gone."""
+    core = live_core()
+    core.token_machine.handle(ev.TokenRejected(TokenRejectedError("no")), 2.0)
+    core.handle(ev.TokenAcquired("t2", "bob", 3600.0), 2.1)
+    core.handle(ev.StoreOpened(user_id="bob"), 2.2)
+    core.token_machine.handle(ev.TokenRejected(TokenRejectedError("no")), 2.3)
+    core.handle(ev.TokenAcquired("t3", "ann", 3600.0), 2.4)
+    effects = core.handle(ev.StoreOpened(ANN, "e", 1, rows(), user_id="ann"), 2.5)
+    told = only(effects, do.PublishChanges)
+    core.replica.tables["jobs"].clear()
+    changes = [(c.kind, c.row_id, c.row, c.previous, c.n) for c in told.changes]
+    assert (told.source, changes) == ("resync", [("insert", "j", ROW, None, 1)])
+    assert core.state is not SyncState.LIVE
 
 
 @pytest.mark.spec("CONN-10")

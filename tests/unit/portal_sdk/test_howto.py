@@ -26,6 +26,7 @@ PAGES = [
     "testing",
     "staff-live-view",
     "pause",
+    "sign-in",
 ]
 
 

@@ -71,6 +71,7 @@ def test_another_owner_finds_nothing_and_the_old_rows_are_erased(
     filled(path).close()
     store = SqliteStore(path)
     assert store.open(*other).tables == {}
+    store.claim(*other)
     for number, owner in enumerate((other, (PROJECT, USER))):
         left = as_left_by_a_kill(path, tmp_path / f"copy-{number}")
         assert left.open(*owner).tables == {}

@@ -34,6 +34,7 @@ def commit(n: int = 1, *rows: Any, **more: Any) -> Commit:
 def filled(path: Path) -> None:
     store = SqliteStore(path)
     store.open(PROJECT, USER)
+    store.claim(PROJECT, USER)
     store.commit(commit(1, JOB, as_of="2026-01-01T00:00:00+00:00"))
     store.close()
 
@@ -50,16 +51,34 @@ def test_rows_and_cursor_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("project", "user"), [(PROJECT, "user-b"), ("http://other", USER)], ids=["user", "project"]
 )
-def test_rows_of_someone_else_are_erased_from_the_file(
+def test_rows_of_someone_else_are_erased_from_the_file_when_it_changes_hands(
     tmp_path: Path, project: str, user: str
 ) -> None:
+    """Not by looking: whoever looks may be nobody (SYNC-24)."""
     path = tmp_path / "p.db"
     filled(path)
     store = SqliteStore(path)
+    store.open(PROJECT, USER)
+    store.remember(b"salt", b"proof")
     assert store.open(project, user).tables == {}
+    store.close()
+    store = SqliteStore(path)
+    assert store.open(PROJECT, USER).tables == {"jobs": {"j1": JOB}}
+    assert store.open(project, user).tables == {}
+    store.claim(project, user)
+    assert store.recall(PROJECT, b"proof") is None
     store.close()
     assert b"secret-title" not in path.read_bytes()
     assert SqliteStore(path).open(PROJECT, USER).tables == {}
+
+
+def test_a_claim_of_the_owner_changes_nothing(tmp_path: Path) -> None:
+    filled(tmp_path / "p.db")
+    store = SqliteStore(tmp_path / "p.db")
+    store.open(PROJECT, USER)
+    store.claim(PROJECT, USER)
+    store.commit(commit(2, {**JOB, "id": "j2"}))
+    assert set(store.open(PROJECT, USER).tables["jobs"]) == {"j1", "j2"}
 
 
 def test_rows_of_an_older_schema_are_never_shown(tmp_path: Path) -> None:
@@ -139,6 +158,7 @@ def test_a_damaged_store_is_put_aside_and_begun_anew(tmp_path: Path, page: int) 
     path.write_bytes(data)
     store = SqliteStore(path)
     assert store.open(PROJECT, USER).tables == {}
+    store.claim(PROJECT, USER)
     store.commit(commit(2, JOB))
     store.close()
     assert SqliteStore(path).open(PROJECT, USER).n == 2
@@ -170,6 +190,7 @@ def test_what_the_store_knows_of_its_rows_is_what_reading_them_shows(tmp_path: P
     """Digest and columns come from the file without a look at the rows, and are the same."""
     store = SqliteStore(tmp_path / "p.db")
     store.open(PROJECT, USER)
+    store.claim(PROJECT, USER)
     rows = [{"id": f"j{i}", "version": i, "title": "é"} for i in range(50)]
     store.commit(commit(1, *rows, {"id": "odd", "wide": 1}))
     store.commit(commit(2, {**rows[3], "version": 60}, removes=(("jobs", "j4"),)))
@@ -188,6 +209,7 @@ def test_what_the_store_knows_of_its_rows_is_what_reading_them_shows(tmp_path: P
 def test_the_columns_of_rows_that_were_all_read_anew_are_the_new_ones(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "p.db")
     store.open(PROJECT, USER)
+    store.claim(PROJECT, USER)
     store.commit(commit(1, {"id": "j1", "old": 1}))
     store.commit(commit(2, everything={"jobs": {"j1": {"id": "j1", "new": 1}}}))
     store.commit(commit(3, {"id": "j2", "new": 1}))
@@ -280,6 +302,7 @@ def test_a_new_store_is_for_its_owner_alone(tmp_path: Path) -> None:
     try:
         store = SqliteStore(path)
         store.open(PROJECT, USER)
+        store.claim(PROJECT, USER)
         store.commit(commit(1, JOB))
         assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
         store.close()

@@ -35,6 +35,7 @@ def everything(n: int, tables: Any) -> Commit:
 def filled(path: Path) -> SqliteStore:
     store = SqliteStore(path)
     store.open(PROJECT, USER)
+    store.claim(PROJECT, USER)
     store.commit(everything(1, OLD))
     return store
 
@@ -92,6 +93,19 @@ def test_what_a_kill_left_behind_is_erased(tmp_path: Path) -> None:
     assert b"new-0001" not in (tmp_path / "copy" / "p.db").read_bytes()
     again = SqliteStore(tmp_path / "copy" / "p.db")
     assert again.open(PROJECT, USER).tables == OLD
+
+
+def test_a_store_that_changes_hands_shows_nothing_of_what_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "at" / "p.db"
+    path.parent.mkdir()
+    store = filled(path)
+    staged = store.stage(NEW)
+    store.open(PROJECT, "user-b")
+    store.claim(PROJECT, "user-b")
+    assert staged.advance(), "it goes on: these are the rows of the new owner"
+    assert as_left_by_a_kill(path, tmp_path / "copy").open(PROJECT, "user-b").tables == {}
+    store.commit(Commit("customer:2", "e", 1, (("jobs", "j", {"id": "j"}),)))
+    assert set(store.open(PROJECT, "user-b").tables["jobs"]) == {"j"}
 
 
 def test_closing_or_purging_half_way_leaves_nothing_of_it(tmp_path: Path) -> None:
