@@ -8,7 +8,8 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -180,11 +181,21 @@ async def _join(
         raise ValueError("the channel refused the join")
 
 
-def _connected(address: str) -> connect:
+@asynccontextmanager
+async def _connected(address: str) -> AsyncIterator[ClientConnection]:
     # No proxy of the environment, as in all other calls to Supabase.
-    return connect(
+    async with connect(
         address, open_timeout=_OPEN_TIMEOUT_S, close_timeout=_CLOSE_TIMEOUT_S, proxy=None
-    )
+    ) as socket:
+        try:
+            yield socket
+        finally:
+            # Whose caller left is cancelled in the farewell, too: without the last line the socket
+            # stays open, full of frames that nobody reads, until the garbage is collected.
+            try:
+                await socket.close()
+            finally:
+                socket.transport.abort()
 
 
 def _address(url: str, api_key: str) -> str:
