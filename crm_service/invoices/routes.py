@@ -20,12 +20,11 @@ from crm_service.dependencies import (
     say_replayed,
 )
 from crm_service.editing import Changed, change_row, delete_row, move_row
-from crm_service.errors import ReplayedError, StaleVersionError
+from crm_service.errors import NotFoundError, ReplayedError, StaleVersionError
 from crm_service.fields import Day, MoveToCustomer
 from crm_service.filters import between, equals, one_of, search
 from crm_service.invoices.schemas import (
     InvoiceCreate,
-    InvoiceItemRead,
     InvoiceItems,
     InvoiceItemsReplace,
     InvoiceRead,
@@ -39,7 +38,7 @@ from crm_service.invoices.schemas import (
 from crm_service.pagination import Page, PageRequest
 from crm_service.problems import describe
 from crm_service.tables import Table
-from crm_service.versions import expected_version
+from crm_service.versions import expected_version, render_etag
 
 router = APIRouter(prefix="/invoices", tags=["invoices"])
 _invoices = Table("invoices", InvoiceRead, noun="invoice")
@@ -131,13 +130,16 @@ async def delete_invoice(
 
 
 @router.get("/{invoice_id}/items", responses=describe(404))
-async def list_invoice_items(reader: ReaderDep, invoice_id: UUID) -> InvoiceItems:
-    """List the items of an invoice, in their order."""
-    query = {"invoice_id": f"eq.{invoice_id}", "order": "position"}
-    rows = await reader.select("invoice_items", query)
+async def list_invoice_items(
+    reader: ReaderDep, response: Response, invoice_id: UUID
+) -> InvoiceItems:
+    """List the items of an invoice, in their order; the ETag is the invoice's."""
+    query = {"select": "version,items:invoice_items(*)", "id": f"eq.{invoice_id}"}
+    rows = await reader.select(_invoices.name, query | {"items.order": "position"})
     if not rows:
-        await _invoices.get(reader, invoice_id)
-    return InvoiceItems(items=[InvoiceItemRead.model_validate(row) for row in rows])
+        raise NotFoundError("There is no invoice with this id.")
+    response.headers["ETag"] = render_etag(rows[0]["version"])
+    return InvoiceItems.model_validate(rows[0])
 
 
 @router.put("/{invoice_id}/items", responses=_REFUSALS)

@@ -101,6 +101,8 @@ class InvoiceItemRead(BaseModel):
 class InvoiceItems(BaseModel):
     """All items of an invoice."""
 
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
     items: list[InvoiceItemRead]
 
 

@@ -10,7 +10,7 @@ from crm_service.dependencies import IfMatch, ReaderDep, WriterDep, say_replayed
 from crm_service.errors import NotFoundError, ReplayedError, StaleVersionError
 from crm_service.jobs.schemas import JobAssign, JobAssignment
 from crm_service.problems import describe
-from crm_service.versions import expected_version, render_etag
+from crm_service.versions import Expected, FieldConflict, expected_version, render_etag
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _REFUSALS = describe(404, 409, 412)
@@ -55,7 +55,8 @@ async def _assign(
         say_replayed(response)
     except StaleVersionError:
         current = await _assignment(writer, job_id)
-        raise expected.stale(current.model_dump(mode="json")) from None
+        conflict = await _conflict(writer, current, to, expected)
+        raise expected.stale(current.model_dump(mode="json"), [conflict]) from None
     return _answer(response, written)
 
 
@@ -66,6 +67,29 @@ async def _assignment(reader: Reader, job_id: UUID) -> JobAssignment:
         raise NotFoundError("There is no job with this id.")
     never = {"job_id": job_id, "assigned_to": None, "version": 0, "updated_at": None}
     return JobAssignment.model_validate(rows[0]["assignment"] or never)
+
+
+async def _conflict(
+    reader: Reader, current: JobAssignment, to: str | None, expected: Expected
+) -> FieldConflict:
+    """Tell who was quicker: the log knows, which a job that was never assigned is not in."""
+    query = [
+        ("select", "old,actor,at"),
+        ("table_name", "eq.job_assignments"),
+        ("row_id", f"eq.{current.job_id}"),
+        ("row_version", f"gt.{expected.version}"),
+        ("order", "id.asc"),
+    ]
+    entries = await reader.select("activity_log", query)
+    first, last = (entries[0], entries[-1]) if entries else ({}, {})
+    return FieldConflict(
+        field="assigned_to",
+        yours=to,
+        theirs=str(current.assigned_to) if current.assigned_to else None,
+        base=(first.get("old") or {}).get("assigned_to"),
+        changed_by=last.get("actor"),
+        changed_at=last.get("at"),
+    )
 
 
 def _answer(response: Response, assignment: JobAssignment) -> JobAssignment:

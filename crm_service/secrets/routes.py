@@ -25,7 +25,7 @@ from crm_service.secrets.schemas import (
     SecretRevealed,
     SecretWrite,
 )
-from crm_service.versions import Expected, expected_version
+from crm_service.versions import Expected, expected_version, render_etag
 
 router = APIRouter(tags=["sensitive fields"])
 _ONE = "/customers/{customer_id}/secrets/{name}"
@@ -111,6 +111,7 @@ async def reveal_secret(
     arguments = {"customer_id": str(customer_id), "name": name}
     row = await writer.call_for_row("read_customer_secret", arguments)
     response.headers["Cache-Control"] = "no-store"
+    response.headers["ETag"] = render_etag(row["version"])
     return SecretRevealed(
         customer_id=customer_id,
         name=name,

@@ -5,16 +5,17 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
+from crm_service.database import Row
 from crm_service.dependencies import (
     IfMatch,
     ReaderDep,
     SearchText,
     WriterDep,
-    answer,
+    answer_changed,
     answer_created,
     paging,
-    say_replayed,
 )
+from crm_service.editing import change_row
 from crm_service.errors import AlreadyExistsError, ConflictError, ReplayedError
 from crm_service.filters import equals, search
 from crm_service.pagination import Page, PageRequest
@@ -84,20 +85,21 @@ async def update_staff(
 ) -> StaffRead:
     """Change name, e-mail, role or activity; admins only, and nobody their own role."""
     expected = expected_version(if_match, body.version, required=True)
-    arguments: dict[str, Any] = {"user_id": str(user_id), "changes": body.changes()}
-    if expected.version is not None:
-        arguments["expected_version"] = expected.version
-    try:
-        row = await writer.call_for_row("update_staff", arguments)
-    except ReplayedError:
-        say_replayed(response)
-        return answer(response, await _staff.get(writer, user_id))
-    except ConflictError:
-        current = await _staff.row(writer, user_id)
-        if expected.version in {None, current["version"]}:
+    changes = body.changes()
+
+    async def write(version: int | None) -> list[Row]:
+        arguments: dict[str, Any] = {"user_id": str(user_id), "changes": changes}
+        if version is not None:
+            arguments["expected_version"] = version
+        try:
+            return [await writer.call_for_row("update_staff", arguments)]
+        except ReplayedError:
             raise
-        if _staff.holds(current, body.changes()):
-            say_replayed(response)
-            return answer(response, _staff.parse(current))
-        raise expected.stale(_staff.parse(current).model_dump(mode="json")) from None
-    return answer(response, _staff.parse(row))
+        except ConflictError:
+            current = await _staff.row(writer, user_id)
+            if version in {None, current["version"]}:
+                raise
+            return []
+
+    changed = await change_row(_staff, writer, user_id, changes, expected, write=write)
+    return answer_changed(response, changed)

@@ -1,8 +1,9 @@
 """Two people edit the same row."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from crm_service.customers.schemas import CustomerCreate, CustomerUpdate
@@ -11,7 +12,7 @@ from crm_service.invoices.schemas import InvoiceCreate, InvoiceItem, InvoiceItem
 from crm_service.jobs.schemas import JobCreate
 from crm_service.leads.schemas import LeadCreate, LeadUpdate
 from tests.support.crm import assert_problem, stored
-from tests.support.personas import AGENT, MANAGER
+from tests.support.personas import ADMIN, AGENT, MANAGER
 
 
 @pytest.fixture
@@ -164,3 +165,68 @@ async def test_items_and_moves_name_their_version(manager, customer):
     assert (await manager.get_invoice(draft.id)) == later
     moved = await manager.move_invoice(draft.id, other, version=later.version)
     assert moved.customer_id == (await manager.move_job(job.id, other, version=1)).customer_id
+
+
+@pytest.fixture
+async def colleague(stack):
+    """A member of staff of this test's own, at version 1."""
+    connection = await asyncpg.connect(stack.database_url)
+    user = uuid4()
+    await connection.execute(
+        "insert into auth.users (id, email) values ($1, 'x@crm.example')", user
+    )
+    await connection.execute(
+        "insert into staff (user_id, full_name, email, role)"
+        " values ($1, 'Before', 'x@crm.example', 'agent')",
+        user,
+    )
+    yield user
+    await connection.execute("delete from staff where user_id = $1", user)
+    await connection.execute("delete from auth.users where id = $1", user)
+    await connection.close()
+
+
+async def test_admins_who_edit_the_same_colleague_are_merged_or_told(http, sign_in, colleague):
+    """As with every other row."""
+    headers = {"Authorization": f"Bearer {sign_in(ADMIN)}", "If-Match": '"1"'}
+    path = f"/v1/staff/{colleague}"
+    assert (await http.patch(path, json={"full_name": "A"}, headers=headers)).status_code == 200
+    response = await http.patch(path, json={"email": "y@crm.example"}, headers=headers)
+    assert (response.status_code, response.headers["etag"]) == (200, '"3"')
+    assert response.headers["x-merged-fields"] == "full_name"
+    response = await http.patch(path, json={"full_name": "B"}, headers=headers)
+    (conflict,) = assert_problem(response, 412, "stale-version")["conflicts"]
+    assert (conflict["yours"], conflict["theirs"], conflict["base"]) == ("B", "A", "Before")
+    assert conflict["changed_by"] == ADMIN.uid
+
+
+@pytest.mark.parametrize("based_on", [0, 1])
+async def test_who_was_quicker_to_assign_a_job_is_named(http, sign_in, manager, customer, based_on):
+    """Also where it was nobody's when the caller looked."""
+    job = await manager.create_job(JobCreate(customer_id=customer.id, title="A"))
+    for user in (AGENT.uid, ADMIN.uid)[: based_on + 1]:
+        await manager.assign_job(job.id, UUID(user))
+    theirs, base = (AGENT.uid, None) if based_on == 0 else (ADMIN.uid, AGENT.uid)
+    headers = {"Authorization": f"Bearer {sign_in(MANAGER)}", "If-Match": f'"{based_on}"'}
+    body = {"assigned_to": MANAGER.uid}
+    response = await http.post(f"/v1/jobs/{job.id}/assign", json=body, headers=headers)
+    (conflict,) = assert_problem(response, 412, "stale-version")["conflicts"]
+    assert conflict.pop("changed_at")
+    assert conflict == {
+        "field": "assigned_to",
+        "yours": MANAGER.uid,
+        "theirs": theirs,
+        "base": base,
+        "changed_by": MANAGER.uid,
+    }
+
+
+async def test_what_is_read_says_what_to_send_back(http, manager, customer, headers):
+    """The items of an invoice carry its version, and so does a value that is revealed."""
+    item = InvoiceItem(description="A", unit_price_cents=5)
+    draft = await manager.create_invoice(InvoiceCreate(customer_id=customer.id, items=[item]))
+    await manager.put_secret(customer.id, "gate_code", "4711#")
+    items = await http.get(f"/v1/invoices/{draft.id}/items", headers=headers)
+    assert items.headers["etag"] == f'"{draft.version}"'
+    path = f"/v1/customers/{customer.id}/secrets/gate_code/reveal"
+    assert (await http.post(path, headers=headers)).headers["etag"] == '"1"'

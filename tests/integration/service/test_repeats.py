@@ -181,14 +181,17 @@ WRITES = [
         {},
     ),
     *(
-        ("POST", "bulk/" + kind, {"items": [{"customer_id": "{customer}", **row}]}, {})
-        for kind, row in (
-            ("invoices", {"items": [{"description": "A", "unit_price_cents": 5}]}),
-            ("messages", {"body": "Hi"}),
-            ("loyalty", {"points": 5}),
-            ("calls", {"direction": "inbound"}),
-            ("leads", {"customer_id": "{other}"}),
-        )
+        ("POST", f"bulk/{kind}", {"items": [row]}, {})
+        for kind, row in {
+            "invoices": {
+                "customer_id": "{customer}",
+                "items": [{"description": "A", "unit_price_cents": 5}],
+            },
+            "messages": {"customer_id": "{customer}", "body": "Hi"},
+            "loyalty": {"customer_id": "{customer}", "points": 5},
+            "calls": {"customer_id": "{customer}", "direction": "inbound"},
+            "leads": {"customer_id": "{other}"},
+        }.items()
     ),
     ("POST", "history/customers/{customer}/restore", {"change_id": "{change}", "version": 2}, {}),
     ("PATCH", "customers/{customer}", {"phone": "2"}, {"If-Match": '"3"'}),
