@@ -182,9 +182,12 @@ class Loyalty(LoyaltyTable):
         self._writer = writer
 
     async def redeem(self, points: int, *, reason: str) -> PendingWrite[LoyaltyTransaction]:
-        """Spend points; ``balance`` is lower when this returns.
+        """Spend points; ``balance`` is lower when this returns, if it is known to be enough.
 
-        The database decides whether the balance is enough; a refusal gives the points back.
+        The database decides whether it is enough. If the balance shown, less the earlier writes
+        that are on their way, is not, the entry is sent but not shown before there are enough
+        points: ``record`` is None until then, and ``balance`` is never below zero. A refusal
+        gives back what was shown.
 
         Args:
             points: 1 or more.

@@ -127,6 +127,7 @@ class Overlay:
         self._entries: dict[Key, list[Entry]] = {}
         self._folded: dict[str, dict[str, Row | None]] = {}
         self._folded_over: dict[Key, Row | None] = {}
+        self._predicted_over: Rows | None = None
 
     def rows(self, table: str) -> Rows:
         """Return the rows of one table to show, as a live view."""
@@ -177,6 +178,15 @@ class Overlay:
             if base.get(table, {}).get(row_id) is not row
         ]
 
+    def predict_again(self) -> list[Shift]:
+        """Return what is different if the whole ledger was replaced without a change being told of.
+
+        The customer's points are not known before it, and so a pending entry was not shown.
+        """
+        if LEDGER not in self._folded or self._base().get(LEDGER) is self._predicted_over:
+            return []
+        return self._renumber(LEDGER, "")
+
     def take_base(self, key: Key, before: Row | None, base: Row | None) -> list[Shift]:
         """The feed made a row ``base``, of which ``before`` was shown: fold again.
 
@@ -201,7 +211,7 @@ class Overlay:
             return base
         row = fold(base, entries)
         if table == LEDGER and base is None and row is not None:
-            row = self._numbered(row, self._pending_before(row_id))
+            row = self._predicted(row_id, row)
         self._folded.setdefault(table, {})[row_id] = row
         self._folded_over[key] = base
         return row
@@ -216,24 +226,31 @@ class Overlay:
                 shifts.append(Shift(table, row_id, before, self._refold((table, row_id))))
         return shifts
 
-    def _pending_before(self, row_id: str) -> list[Row]:
-        """Return the made-up ledger rows in front of this one."""
-        base = self._base().get(LEDGER, {})
-        rows: list[Row] = []
-        for (table, other_id), entries in self._entries.items():
-            if table != LEDGER or other_id in base:
-                continue
-            if other_id == row_id:
-                break
-            rows.append(entries[0].write.shown)
-        return rows
+    def _predicted(self, row_id: str, row: Row) -> Row | None:
+        """OUT-15: return the ledger row as the database is going to make it; None if it refuses.
 
-    def _numbered(self, row: Row, pending: list[Row]) -> Row:
+        As far as the feed tells: the earlier pending ones come first, each if it can be paid.
+        """
+        ledger = self._predicted_over = self._base().get(LEDGER)
         latest: Row = max(
-            self._base().get(LEDGER, {}).values(),
+            (ledger or {}).values(),
             key=lambda entry: int(entry.get("entry_no") or 0),
             default=dict[str, Any](),
         )
-        balance = int(latest.get("balance_after") or 0) + sum(int(r["points"]) for r in pending)
-        entry_no = int(latest.get("entry_no") or 0) + len(pending) + 1
-        return {**row, "entry_no": entry_no, "balance_after": balance + int(row["points"])}
+        balance, entry_no = int(latest.get("balance_after") or 0), int(latest.get("entry_no") or 0)
+        for pending in self._pending_before(row_id):
+            if balance + int(pending["points"]) >= 0:
+                balance, entry_no = balance + int(pending["points"]), entry_no + 1
+        balance += int(row["points"])
+        return None if balance < 0 else {**row, "entry_no": entry_no + 1, "balance_after": balance}
+
+    def _pending_before(self, row_id: str) -> list[Row]:
+        """Return the made-up ledger rows that are sent before this one."""
+        base = self._base().get(LEDGER, {})
+        pending = {
+            entries[0].serial: entries[0].write.shown
+            for (table, other_id), entries in self._entries.items()
+            if table == LEDGER and other_id not in base
+        }
+        own = self._entries[LEDGER, row_id][0].serial
+        return [pending[serial] for serial in sorted(pending) if serial < own]

@@ -202,6 +202,8 @@ class OutboxRunner:
             finally:
                 self._captured = None
             self._overlay.take_base(key, row, row)
+        if shifts := self._overlay.predict_again():
+            self._host.shown(shifts)
 
     async def close(self) -> None:
         """Stop sending; what is not over stays in the store."""

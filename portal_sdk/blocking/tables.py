@@ -208,7 +208,7 @@ class Loyalty(Table[LoyaltyTransaction]):
         return self._thread.call(lambda: self._table.balance)
 
     def redeem(self, points: int, *, reason: str) -> PendingWrite[LoyaltyTransaction]:
-        """Spend points; ``balance`` is lower when this returns."""
+        """Spend points; ``balance`` is lower when this returns, if it is known to be enough."""
         return self._submit(lambda: self._table.redeem(points, reason=reason))
 
 

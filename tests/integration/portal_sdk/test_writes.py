@@ -125,6 +125,7 @@ async def test_points_are_redeemed_and_refused(account: Any) -> None:
         first = await portal.loyalty.redeem(200, reason="Coffee")
         assert portal.loyalty.balance == 100
         second = await portal.loyalty.redeem(150, reason="Too much")
+        assert (portal.loyalty.balance, second.record) == (100, None)
         await first.synced()
         with pytest.raises(WriteRefusedError) as caught:
             await second.synced()
@@ -139,6 +140,40 @@ async def test_points_are_redeemed_and_refused(account: Any) -> None:
         await second.synced()
         assert portal.loyalty.balance == 0
         assert len(portal.outbox) == 0
+
+
+@pytest.mark.spec("OUT-15")
+async def test_no_balance_below_zero_is_ever_shown(account: Any) -> None:
+    """Several redemptions wait; points come and go meanwhile; the database decides on each."""
+    await give_points(account, 100)
+    balances: list[int] = []
+    async with account.portal() as portal:
+        await portal.ready()
+
+        @portal.loyalty.on_change
+        async def note(_change: Any) -> None:
+            balances.append(portal.loyalty.balance)
+
+        account.stack.faults.http_refuse = 503
+        writes = {
+            reason: await portal.loyalty.redeem(points, reason=reason)
+            for reason, points in (("a", 60), ("far too much", 500), ("b", 50), ("c", 40))
+        }
+        assert portal.loyalty.balance == 0, "a and c, as far as is known"
+        assert [reason for reason, write in writes.items() if write.record] == ["a", "c"]
+        assert len(portal.outbox) == 4
+        await give_points(account, 30)
+        account.stack.faults.http_refuse = None
+        for reason in ("a", "b"):
+            await writes[reason].synced(timeout_s=20)
+        for reason in ("far too much", "c"):
+            with pytest.raises(WriteRefusedError):
+                await writes[reason].synced(timeout_s=20)
+        assert portal.loyalty.balance == 20
+    assert min(balances) >= 0
+    reasons = "select reason from loyalty_transactions where customer_id = $1 and kind = 'redeem'"
+    rows = await account.database.fetch(f"{reasons} order by entry_no", account.customer_id)
+    assert [row["reason"] for row in rows] == ["a", "b"]
 
 
 async def test_a_job_is_requested_and_cancelled(account: Any) -> None:

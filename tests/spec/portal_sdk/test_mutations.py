@@ -13,10 +13,20 @@ from typing import Any
 
 import pytest
 
-from portal_sdk._core import checkpoint, connection, questions, replica, session, sync, token
+from portal_sdk._core import (
+    checkpoint,
+    connection,
+    overlay,
+    questions,
+    replica,
+    session,
+    sync,
+    token,
+)
 from tests.spec.portal_sdk import (
     test_connection_rules,
     test_doorbell_rules,
+    test_points_rules,
     test_session_rules,
     test_sync_rules,
     test_verification_rules,
@@ -28,6 +38,7 @@ SUITE = (
     test_connection_rules,
     test_doorbell_rules,
     test_session_rules,
+    test_points_rules,
 )
 RED = (
     AssertionError, pytest.fail.Exception, AttributeError, KeyError, TypeError, ValueError,
@@ -102,6 +113,33 @@ MUTANTS: dict[str, tuple[ModuleType, str, str, str, str]] = {
     ),
     "never misses a heartbeat": (
         connection, "ConnectionMachine", "_on_beat_due", 'self._deadlines["beat_answer"]', "_",
+    ),
+    "shows a balance below zero": (
+        overlay, "Overlay", "_predicted", "None if balance < 0 else", "None if False else",
+    ),
+    "does not show that everything is spent": (
+        overlay, "Overlay", "_predicted", "None if balance < 0 else", "None if balance <= 0 else",
+    ),
+    "counts what cannot be paid": (
+        overlay, "Overlay", "_predicted", 'if balance + int(pending["points"]) >= 0:', "if True:",
+    ),
+    "forgets the redemptions before": (
+        overlay, "Overlay", "_predicted", "in self._pending_before(row_id):", "in []:",
+    ),
+    "counts redemptions that come later": (
+        overlay, "Overlay", "_pending_before", "if serial < own", "if serial != own",
+    ),
+    "counts redemptions in any order": (
+        overlay, "Overlay", "_pending_before", "sorted(pending)", "sorted(pending, reverse=True)",
+    ),
+    "counts confirmed redemptions twice": (
+        overlay, "Overlay", "_pending_before", "and other_id not in base", "",
+    ),
+    "does not look at a replaced ledger": (
+        overlay, "Overlay", "predict_again", 'return self._renumber(LEDGER, "")', "return []",
+    ),
+    "looks at the same ledger again and again": (
+        overlay, "Overlay", "predict_again", "is self._predicted_over", "is False",
     ),
     "never renews a token": (token, "TokenMachine", "_keep", "self._renew_at = now", "_ = now"),
 }  # fmt: skip

@@ -176,9 +176,10 @@ class World:
             write = Write(write_id, scope, WriteKind.INSERT, "messages", row_id, "thread", row,
                           shown={**row, "version": 0})  # fmt: skip
         elif kind == "redeem":
-            values = {"id": row_id, "points": 10, "reason": "x"}
+            points = self.chance.choice([10, 40, 200])
+            values = {"id": row_id, "points": points, "reason": "x"}
             write = Write(write_id, scope, WriteKind.CALL, "loyalty_transactions", row_id, "points",
-                          values, shown={"id": row_id, "points": -10, "version": 0},
+                          values, shown={"id": row_id, "points": -points, "version": 0},
                           function="redeem_points")  # fmt: skip
         else:
             shown = self.overlay.row("customers", CUSTOMER)
@@ -195,10 +196,23 @@ class World:
         self.perform(self.machine.submit(write, self.now))
 
     def other_writer(self) -> None:
+        if self.chance.random() < 0.3:
+            self.award(self.chance.choice([-10, 30]))
+            return
         row = self.feed.tables["customers"][CUSTOMER]
         column = self.chance.choice(["phone", "address", "name"])
         theirs = {column: f"theirs-{self.feed.n}", "version": row["version"] + 1}
         self.feed.put("customers", {**row, **theirs})
+
+    def award(self, points: int) -> None:
+        ledger = self.feed.tables["loyalty_transactions"]
+        latest = max(ledger.values(), key=lambda row: row["entry_no"])
+        balance = latest["balance_after"] + points
+        if balance >= 0:
+            entry_no = latest["entry_no"] + 1
+            row = {"id": f"staff-{entry_no}", "entry_no": entry_no, "points": points}
+            row |= {"balance_after": balance, "version": 1}
+            self.feed.put("loyalty_transactions", row)
 
     def kill(self) -> None:
         for flight in self.flights:
@@ -251,6 +265,10 @@ class World:
         for write in self.writes:
             assert self.effects(write) <= 1, f"{write.write_id} took effect twice"
         assert set(self.stored) == set(self.machine.entries)
+        ledger = self.overlay.rows("loyalty_transactions").values()
+        assert all(row["balance_after"] >= 0 for row in ledger), "OUT-15"
+        numbers = [row["entry_no"] for row in ledger]
+        assert len(numbers) == len(set(numbers))
 
     def judge(self) -> None:
         values = [json_text.loads(json_text.dumps(item["row"])) for item in self.feed.log]
@@ -266,11 +284,12 @@ class World:
                 )
                 assert state is WriteState.SYNCED
                 assert count == 1 or (write.kind is WriteKind.PATCH and is_there)
-        for table in ("messages", "customers"):
+        for table in ("messages", "customers", "loyalty_transactions"):
             assert dict(self.overlay.rows(table)) == self.feed.tables[table]
 
 
 @pytest.mark.parametrize("block", range(4))
+@pytest.mark.spec("OUT-15")
 @pytest.mark.spec("OUT-3")
 def test_every_write_takes_effect_exactly_once_or_is_refused(block: int) -> None:
     """200 histories of 120 steps: no effect twice, none lost, the tables equal the server."""

@@ -52,6 +52,17 @@ class Life:
     def _add_job(self) -> str:
         return self.project.insert(self.jo, "jobs", title="Tap", status="requested")
 
+    def _move_points(self, points: int) -> None:
+        rows = self.project.rows(self.jo, "loyalty_transactions")
+        latest = max(rows, key=lambda row: row["entry_no"])
+        balance = latest["balance_after"] + points
+        if balance >= 0:
+            entry_no = latest["entry_no"] + 1
+            self.project.insert(
+                self.jo, "loyalty_transactions",
+                entry_no=entry_no, points=points, balance_after=balance,
+            )  # fmt: skip
+
     async def write(self, portal: Any) -> None:
         number = str(self.chance.randrange(5))
         requested = portal.jobs.where(status="requested")
@@ -69,10 +80,12 @@ class Life:
 
     def staff_writes(self) -> None:
         number = str(self.chance.random())
-        match self.chance.randrange(4):
+        match self.chance.randrange(5):
             case 0:
                 self.jobs.append(self._add_job())
             case 1:
+                self._move_points(self.chance.choice([-20, 300]))
+            case 2:
                 self.project.update(self.jo, "customers", self.jo.id, phone=f"s{number[:3]}")
             case _:
                 row_id = self.chance.choice(self.jobs)
@@ -107,6 +120,7 @@ class Life:
             await self.disturb(portal, clock)
         for _ in range(self.chance.randrange(4)):
             await asyncio.sleep(0)
+            assert all(entry.balance_after >= 0 for entry in portal.loyalty), "OUT-15"
         for write in portal.outbox.refused:
             again = self.chance.random() < 0.3
             (portal.outbox.retry if again else portal.outbox.discard)(write)

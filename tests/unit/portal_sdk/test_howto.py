@@ -60,7 +60,9 @@ async def test_the_examples_about_writes_run(capsys: Any) -> None:
         for block in blocks("writes"):
             await run(block, portal=portal, message_id=message_id)
         assert portal.loyalty.balance == 30
-    assert "the balance is not enough" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "the balance is not enough" in printed
+    assert "None 30\n" in printed
 
 
 async def test_the_examples_about_views_and_metrics_run(capsys: Any) -> None:
