@@ -26,12 +26,17 @@ _EMAIL = re.compile(r"^[^\s@\x00]+@[^\s@\x00]+$")
 # Behind an even number of backslashes, which would be text.
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _INT64_MAX = 2**63 - 1
-_INT32_MAX = 2**31 - 1
+# What the database takes of an invoice's line, and of one entry of the ledger.
+_MAX_ITEM_NUMBER = 999_999_999
+_MAX_POINTS = 1_000_000_000
+_MAX_JSON_BYTES = 64 * 1024
 # Seconds since 1970 to pydantic, and the serial number of a day to a spreadsheet.
 _NUMBER = re.compile(r"\s*[-+]?[\d.]+\s*")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
 _LAST_INSTANT = datetime(2200, 1, 1, tzinfo=UTC)
+_FIRST_DAY, _LAST_DAY = _FIRST_INSTANT.date(), _LAST_INSTANT.date()
+_OUT_OF_RANGE = "must lie between the years 1900 and 2199"
 
 
 def _without_nul(value: str) -> str:
@@ -43,14 +48,16 @@ def _without_nul(value: str) -> str:
 def _storable(value: Any) -> Any:
     """Refuse JSON that PostgreSQL cannot hold."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode()
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size_bytes = len(text.encode())
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except ValueError:
         raise ValueError("must not contain NaN, infinity or half characters") from None
     if _ESCAPED_NUL.search(text):
         raise ValueError("must not contain the NUL character")
+    if size_bytes > _MAX_JSON_BYTES:
+        raise ValueError("must be at most 64 KiB of JSON")
     return value
 
 
@@ -82,7 +89,13 @@ def _refuse_other_than_day(value: object) -> object:
 
 def _in_range(value: datetime) -> datetime:
     if not _FIRST_INSTANT <= value < _LAST_INSTANT:
-        raise ValueError("must lie between the years 1900 and 2199")
+        raise ValueError(_OUT_OF_RANGE)
+    return value
+
+
+def _day_in_range(value: date) -> date:
+    if not _FIRST_DAY <= value < _LAST_DAY:
+        raise ValueError(_OUT_OF_RANGE)
     return value
 
 
@@ -115,16 +128,17 @@ Email = Annotated[
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 WholeNumber = Annotated[int, _Number]
 Cents = Annotated[int, _Number, Field(ge=0, le=_INT64_MAX, description="Minor units of money.")]
-Quantity = Annotated[int, _Number, Field(ge=1, le=_INT32_MAX)]
-Points = Annotated[int, _Number, Field(ge=1, le=_INT64_MAX)]
-SignedPoints = Annotated[int, _Number, Field(ge=-_INT64_MAX, le=_INT64_MAX)]
+ItemCents = Annotated[Cents, Field(le=_MAX_ITEM_NUMBER)]
+Quantity = Annotated[int, _Number, Field(ge=1, le=_MAX_ITEM_NUMBER)]
+Points = Annotated[int, _Number, Field(ge=1, le=_MAX_POINTS)]
+SignedPoints = Annotated[int, _Number, Field(ge=-_MAX_POINTS, le=_MAX_POINTS)]
 Version = Annotated[
     int,
     _Number,
     Field(ge=1, le=_INT64_MAX, description="The version that the change is based on."),
 ]
 Instant = Annotated[AwareDatetime, AfterValidator(_in_range), BeforeValidator(_refuse_number)]
-Day = Annotated[date, BeforeValidator(_refuse_other_than_day)]
+Day = Annotated[date, BeforeValidator(_refuse_other_than_day), AfterValidator(_day_in_range)]
 Flag = Annotated[bool, Strict()]
 """True or false in a body; lax parsing would take 0, 1, "off" and "yes", too."""
 

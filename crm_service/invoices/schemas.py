@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from crm_service.fields import (
     Body,
-    Cents,
     CreateBody,
     Currency,
     Day,
     IdRecord,
+    ItemCents,
     LongText,
     Quantity,
     Stamp,
@@ -37,7 +37,7 @@ class InvoiceItem(Body):
     id: UUID | None = Field(default=None, description="Chosen by the client, or left out.")
     description: ItemText
     quantity: Quantity = 1
-    unit_price_cents: Cents
+    unit_price_cents: ItemCents
 
 
 class InvoiceCreate(CreateBody):

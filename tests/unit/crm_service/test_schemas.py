@@ -63,7 +63,15 @@ def model_json(values):
         ),
         *(
             (InvoiceUpdate, {"due_on": wrong}, {"due_on"})
-            for wrong in (0, "0", "2026-12-01T00:00:00", "1.12.2026", True)
+            for wrong in (
+                0,
+                "0",
+                "2026-12-01T00:00:00",
+                "1.12.2026",
+                True,
+                "1899-12-31",
+                "2200-01-01",
+            )
         ),
         (StaffUpdate, {"active": 0}, {"active"}),
         (StaffUpdate, {"active": "off"}, {"active"}),
@@ -83,6 +91,16 @@ def model_json(values):
             {"customer_id": CUSTOMER, "items": [{**ITEM, "unit_price_cents": 1.5}]},
             {"items.0.unit_price_cents"},
         ),
+        # More than the database takes.
+        *(
+            (InvoiceCreate, {"customer_id": CUSTOMER, "items": [ITEM | many]}, {f"items.0.{name}"})
+            for name, many in (
+                ("quantity", {"quantity": 10**9}),
+                ("unit_price_cents", {"unit_price_cents": 10**9}),
+            )
+        ),
+        (PointsAdjustment, {"customer_id": CUSTOMER, "points": -(10**9) - 1}, {"points"}),
+        (CustomerCreate, {"name": "A", "preferences": {"a": "x" * 65_536}}, {"preferences"}),
         (
             InvoiceCreate,
             {"customer_id": CUSTOMER, "currency": "eur", "items": [ITEM]},
