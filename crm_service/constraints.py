@@ -8,7 +8,16 @@ import re
 
 _FOREIGN_KEY = re.compile(r'^insert or update on table "(\w+)" violates foreign key .*"(\w+)_fkey"')
 _UNIQUE = re.compile(r'violates unique constraint "(\w+)"')
+_NO_ROW = re.compile(r"(\w+): [0-9a-f-]{36}")
 _CHECK = re.compile(r'violates check constraint "(\w+)"')
+# What a row of a table is.
+_ROWS = {
+    "customers": "customer",
+    "jobs": "job",
+    "invoices": "invoice",
+    "messages": "message",
+    "staff": "member of staff",
+}
 # What the row is that a column names.
 _NAMED = {
     "customer_id": "customer",
@@ -39,6 +48,19 @@ def explain_unknown_reference(message: str) -> str | None:
     return f"There is no {noun} with the id given as {column}."
 
 
+def explain_no_row(message: str, detail: str) -> str | None:
+    """Say which row does not exist; None if it was something else that does not.
+
+    Args:
+        message: Of an error with SQLSTATE PT404.
+        detail: Of the same.
+    """
+    found = _NO_ROW.fullmatch(detail)
+    if message != "no such row" or found is None:
+        return None
+    return f"There is no {_ROWS.get(found[1], 'row')} with this id."
+
+
 def explain_taken(message: str) -> str | None:
     """Say what is taken; None if PostgreSQL did not write the message.
 
@@ -64,4 +86,4 @@ def explain_check(message: str) -> str | None:
     return None if found is None else f"A value does not fit the rule {found[1]}."
 
 
-__all__ = ["explain_check", "explain_taken", "explain_unknown_reference"]
+__all__ = ["explain_check", "explain_no_row", "explain_taken", "explain_unknown_reference"]

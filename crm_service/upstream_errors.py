@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crm_service.constraints import explain_check, explain_taken, explain_unknown_reference
+from crm_service.constraints import (
+    explain_check,
+    explain_no_row,
+    explain_taken,
+    explain_unknown_reference,
+)
 from crm_service.errors import (
     AlreadyExistsError,
     BusyError,
@@ -90,7 +95,8 @@ def _from_own_sqlstate(body: ErrorBody) -> ServiceError | None:
     """Read the codes that our migrations raise; docs/reference/database.md, Errors."""
     match body.code:
         case "PT404":
-            return NotFoundError(body.explanation)
+            said = explain_no_row(body.message, body.details)
+            return NotFoundError(said or body.explanation)
         case "PT409":
             return ConflictError(body.explanation)
         case "PS001":

@@ -1,6 +1,7 @@
 """What each answer of PostgREST means to the caller."""
 
 import json
+from uuid import UUID
 
 import httpx
 import pytest
@@ -44,6 +45,21 @@ def test_each_code_has_its_answer(code, status, kind):
     error = translate(400, {"code": code, "message": "m"})
     assert type(error) is kind
     assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ("jobs: 0", "no such row. jobs: 0. Check the id."),
+        (f"jobs: {UUID(int=1)}", "There is no job with this id."),
+        (f"staff: {UUID(int=1)}", "There is no member of staff with this id."),
+        (f"leads: {UUID(int=1)}", "There is no row with this id."),
+    ],
+)
+def test_a_row_that_is_not_there_is_named_as_people_do(detail, said):
+    """Not by its table."""
+    body = {"code": "PT404", "message": "no such row", "details": detail, "hint": "Check the id."}
+    assert translate(404, body).detail == said
 
 
 def test_expired_and_rejected_tokens_differ():
