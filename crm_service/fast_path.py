@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crm_service.errors import ServiceError
 from crm_service.fast_values import Body, Handler, Source, UnfitError, compile_handler
 from crm_service.headers import first_headers
+from crm_service.limits import announces_body
 from crm_service.printed_response import PrintedResponse
 from crm_service.problems import on_http_exception, on_service_error
 
@@ -100,14 +101,20 @@ class RouteTable:
 
 
 @dataclass(slots=True)
-class _Replay:
-    """A body that was read, to be read again."""
+class Replay:
+    """A body that was read, to be read again.
+
+    Attributes:
+        receive: Tells what comes behind the body.
+        body: The whole.
+    """
 
     receive: Receive
     body: bytes
     given: bool = field(default=False)
 
     async def __call__(self) -> Message:
+        """Return the body once, then what comes behind it."""
         if self.given:
             return await self.receive()
         self.given = True
@@ -140,8 +147,9 @@ class FastPath:
             scope, send = {**scope, "method": method}, _without_body(send)
         answer: ASGIApp
         try:
-            if route.handler.reads_body:
-                receive = _Replay(receive, await _read(receive))
+            # A body that nobody asked for may be too large, too, or never end.
+            if route.handler.reads_body or announces_body(scope):
+                receive = Replay(receive, await read_body(receive))
             answer = await self._answer(route, values, scope, receive)
         except ServiceError as error:
             answer = on_service_error(Request(scope), error)
@@ -156,7 +164,7 @@ class FastPath:
         handler = route.handler
         scope["path_params"] = values
         request = Request(scope, receive)
-        body = receive.body if isinstance(receive, _Replay) else b""
+        body = receive.body if isinstance(receive, Replay) else b""
         try:
             arguments = handler.read(_source(scope, handler, body))
         except UnfitError:
@@ -296,7 +304,12 @@ def _media_type(headers: Mapping[bytes, bytes]) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-async def _read(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
+    """Return a whole body.
+
+    Raises:
+        HTTPException: It is too large or too slow, or the caller went away.
+    """
     chunks = []
     while True:
         message = await receive()
@@ -307,4 +320,12 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(chunks)
 
 
-__all__ = ["ROUTE_KEY", "FastPath", "FastRoute", "RouteTable", "find_fast_routes"]
+__all__ = [
+    "ROUTE_KEY",
+    "FastPath",
+    "FastRoute",
+    "Replay",
+    "RouteTable",
+    "find_fast_routes",
+    "read_body",
+]

@@ -13,6 +13,11 @@ _TOO_SLOW = 408
 _ANNOUNCING = frozenset({b"content-length", b"transfer-encoding"})
 
 
+def announces_body(scope: Scope) -> bool:
+    """Tell whether a request may have a body (RFC 9112, 6.3)."""
+    return not _ANNOUNCING.isdisjoint(first_headers(scope))
+
+
 class BodyLimit:
     """Refuse request bodies of more than ``max_bytes``, or that pause for ``pause_s`` seconds.
 
@@ -35,8 +40,8 @@ class BodyLimit:
         The refusal is raised where the application reads, so that it is answered like every other
         error.
         """
-        if _ANNOUNCING.isdisjoint(first_headers(scope)):
-            return receive  # RFC 9112, 6.3: such a request has no body
+        if not announces_body(scope):
+            return receive
         announced = header(scope, b"content-length") or ""
         announced_bytes = int(announced) if announced.isdecimal() else 0
         max_bytes = self._max_of(scope["path"])

@@ -1,9 +1,11 @@
 """Pure ASGI middleware: refuse what FastAPI overlooks.
 
 A parameter with a typing mistake would be ignored, and a list come unfiltered. A body in another
-media type would be told as a wrong value. ``Allow`` would name one of a path's methods.
+media type would be told as a wrong value, one in UTF-16 be read, and a huge one that nobody asked
+for break the answer off. ``Allow`` would name one of a path's methods.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,12 +20,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_service.errors import InvalidRequestError, ServiceError, UnsupportedMediaTypeError
-from crm_service.fast_path import ROUTE_KEY
+from crm_service.fast_path import ROUTE_KEY, Replay, read_body
 from crm_service.fast_values import is_list
 from crm_service.headers import header
 from crm_service.problems import on_http_exception, on_service_error
 
 _GUARDED = "/v1/"
+_UTF8 = frozenset({"utf-8", "utf-8-sig"})
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Strictness:
             found = _at(self._book, segments)
             try:
                 _check(scope, found)
+                if _may_be_read(scope, found):
+                    receive = await _read_as_utf8(receive)
             except ServiceError as error:
                 scope[ROUTE_KEY] = found[0].path
                 await on_service_error(Request(scope), error)(scope, receive, send)
@@ -143,6 +149,25 @@ def _check(scope: Scope, found: list[Operation]) -> None:
             raise UnsupportedMediaTypeError(
                 "Send the body as JSON, uncompressed: Content-Type: application/json."
             )
+
+
+def _may_be_read(scope: Scope, found: list[Operation]) -> bool:
+    """Tell whether there is a body that the operation reads as a whole, or not at all."""
+    asked = [each for each in found if each.method == scope["method"]]
+    whole = any(each.reads_json for each in asked[:1]) or scope["method"] in _WITHOUT_BODY
+    return whole and _has_body(scope)
+
+
+async def _read_as_utf8(receive: Receive) -> Receive:
+    """Read a body, to be read again.
+
+    Raises:
+        HTTPException: It is too large or too slow, or in an encoding that JSON is not sent in.
+    """
+    body = await read_body(receive)
+    if json.detect_encoding(body) not in _UTF8:
+        raise HTTPException(400)
+    return Replay(receive, body)
 
 
 def _unknown(names: list[str], known: frozenset[str]) -> InvalidRequestError:

@@ -96,3 +96,43 @@ async def test_head_is_get_without_the_body(service):
         assert got.content
         assert not head.content
     assert (await http.head("/v1/events", headers=AUTH)).status_code == 405
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_huge_body_that_nobody_asked_for_is_refused(service, announced):
+    """Also where nobody reads it; a small one is no hindrance."""
+    http, supabase, paths = service
+
+    async def pieces():
+        for _ in range(50):
+            yield b"x" * 100_000
+
+    huge = b"x" * 5_000_000
+    without = [
+        (method, path)
+        for path, operations in paths.items()
+        for method in operations.keys() & METHODS
+        if "requestBody" not in operations[method]
+    ]
+    assert len(without) >= 30
+    for method, path in without:
+        content = huge if announced else pieces()
+        answer = await http.request(method, path, content=content, headers=AUTH)
+        assert_problem(answer, 413, "body-too-large")
+    assert supabase.calls == []
+    small = await http.request("GET", f"/v1/customers/{ID}", content=b"?", headers=AUTH)
+    assert small.status_code == 200
+
+
+async def test_a_body_in_utf_16_is_no_json(service):
+    """On every operation with a body (RFC 8259, 8.1)."""
+    http, supabase, paths = service
+    headers = {**AUTH, "Content-Type": "application/json"}
+    for path, operations in paths.items():
+        for method in operations.keys() & METHODS:
+            if "application/json" in operations[method].get("requestBody", {}).get("content", {}):
+                answer = await http.request(
+                    method, path, content="{}".encode("utf-16"), headers=headers
+                )
+                assert_problem(answer, 400, "bad-request")
+    assert supabase.calls == []
