@@ -1,6 +1,7 @@
 """Problem details (RFC 9457) for every refusal and failure, and their place in OpenAPI."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -34,6 +35,17 @@ _FRAMEWORK_PROBLEMS = {
     415: ("unsupported-media-type", "Unsupported media type", "Send the body as JSON."),
     431: ("head-too-large", "Head too large", "Send a shorter address and shorter headers."),
 }
+# What a pattern means, for a person.
+_PATTERNS = {
+    r"\S": "must not be blank",
+    r"^[^\x00]*$": "must not contain the NUL character",
+    r"^[^\x00]*[^\x00\s][^\x00]*$": "must not be blank, nor contain the NUL character",
+    r"^[A-Z]{3}$": "must be the three capital letters of a currency, such as EUR",
+    r"^[A-Z0-9-]{1,16}$": "must be 1 to 16 capital letters, digits or hyphens",
+}
+_CHOICE = re.compile(r"\^\(([\w|-]+)\)\$")
+# Behind these, a location has the value's name; what follows are places in it, or kinds of values.
+_NAMED_PLACES = frozenset({"query", "path", "header"})
 # For the documentation: a usual problem of each status.
 _EXAMPLES = {
     **_FRAMEWORK_PROBLEMS,
@@ -186,11 +198,19 @@ def field_problem(entry: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     location: Sequence[Any] = entry.get("loc", ())
     if entry.get("type") == "json_invalid":
         return {"field": prefix or "body", "message": "is not valid JSON"}
+    if not prefix and location and location[0] in _NAMED_PLACES:
+        location = [*location[:2], *(part for part in location[2:] if isinstance(part, int))]
     parts = [prefix, *map(str, location)] if prefix else [str(part) for part in location]
-    return {
-        "field": ".".join(parts) or "body",
-        "message": str(entry.get("msg", "is invalid")).removeprefix("Value error, "),
-    }
+    return {"field": ".".join(parts) or "body", "message": _message(entry)}
+
+
+def _message(entry: Mapping[str, Any]) -> str:
+    """Say what is wrong in words."""
+    pattern = str(entry.get("ctx", {}).get("pattern", ""))
+    if choice := _CHOICE.fullmatch(pattern):
+        return f"must be one of {', '.join(choice[1].split('|'))}"
+    said = _PATTERNS.get(pattern) or str(entry.get("msg", "is invalid"))
+    return said.removeprefix("Value error, ")
 
 
 def _render(

@@ -312,6 +312,20 @@ async def test_no_span_tells_of_a_request(monkeypatch):
         ("PATCH", "/v1/invoices/mark-overdue", {"json": {}}, 405, "no-such-method"),
         ("POST", "/v1/customers", {"content": b"{"}, 422, "invalid-request"),
         ("POST", "/v1/customers", {"content": b'{"name": "\xff"}'}, 400, "bad-request"),
+        (
+            "POST",
+            "/v1/customers",
+            {"content": '{"name": "A"}'.encode("utf-16")},
+            400,
+            "bad-request",
+        ),
+        (
+            "POST",
+            "/v1/customers",
+            {"content": '{"name": "A"}'.encode("utf-32-le")},
+            400,
+            "bad-request",
+        ),
         ("POST", "/v1/customers", {"content": b'{"name": "\\ud800"}'}, 422, "invalid-request"),
         ("POST", "/v1/customers", {"content": b'{"name": "a\\u0000"}'}, 422, "invalid-request"),
         ("POST", "/v1/customers", {"json": []}, 422, "invalid-request"),
@@ -368,6 +382,25 @@ async def test_wrong_values_are_not_repeated():
     problem = assert_problem(response, 422, "invalid-request")
     assert [error["field"] for error in problem["errors"]] == ["body.email"]
     assert "secret-value" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "field", "message"),
+    [
+        ("POST", "/v1/customers", {"name": " "}, "body.name", "must not be blank"),
+        ("GET", "/v1/customers?branch=%00", None, "query.branch", "must not contain the NUL char"),
+        ("GET", "/v1/staff?sort=email", None, "query.sort", "must be one of created_at, -created"),
+        ("GET", "/v1/jobs?assigned_to=bob", None, "query.assigned_to", "Input should be a valid U"),
+        ("GET", "/v1/jobs?status=gone", None, "query.status.0", "Input should be 'requested', "),
+    ],
+)
+async def test_what_is_wrong_is_told_in_words(method, target, body, field, message):
+    """No pattern, and no kind of value behind the name of the field."""
+    supabase = ScriptedSupabase(rows(CUSTOMER_ROW))
+    response = await ask(supabase, method, target, **({"json": body} if body else {}))
+    problem = assert_problem(response, 422, "invalid-request")
+    assert {error["field"] for error in problem["errors"]} == {field}
+    assert problem["errors"][0]["message"].startswith(message)
 
 
 async def test_readiness_says_what_is_missing():
