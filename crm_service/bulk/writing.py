@@ -56,8 +56,9 @@ async def write_items(writer: Writer, kind: Kind, items: Sequence[Any], *, atomi
                 # The first copy has left nothing to write, so nothing claimed the key once more.
                 raise ReplayedError("This request has taken effect.")
         except ReplayedError:
-            found = [_result(row) for row in await writer.earlier_answer()]
             replayed = True
+        if replayed:
+            found = _in_order(rows, kind, await writer.earlier_answer())
         for result in found:
             index = good[result.index][0]
             results[index] = result.model_copy(update={"index": index})
@@ -103,9 +104,23 @@ async def write_rows(
     Raises:
         ReplayedError: A copy of this request has written them.
     """
-    arguments = {"table_name": kind.table, "rows": list(rows), "atomic": atomic, "mode": mode}
-    found = await writer.call_to_write("bulk_write", arguments)
-    return [_result(row) for row in found]
+    # Whoever writes many rows at once takes their locks in one order, so that nobody waits for
+    # somebody who waits for them. Rows of one customer stay in the order given, since it counts.
+    sent = sorted(rows, key=lambda row: _lock_order(kind, row, mode))
+    arguments = {"table_name": kind.table, "rows": sent, "atomic": atomic, "mode": mode}
+    return _in_order(rows, kind, await writer.call_to_write("bulk_write", arguments))
+
+
+def _lock_order(kind: Kind, row: dict[str, Any], mode: str) -> tuple[str, str]:
+    return str(row.get("customer_id", "")), str(row[kind.key]) if mode == "save" else ""
+
+
+def _in_order(
+    rows: Sequence[dict[str, Any]], kind: Kind, answer: Sequence[dict[str, Any]]
+) -> list[RowResult]:
+    """Return what the database says of rows, in the order in which they were given."""
+    of_row = {str(found["id"]): found for found in answer}
+    return [_result({**of_row[str(row[kind.key])], "index": i}) for i, row in enumerate(rows)]
 
 
 def _result(row: dict[str, Any]) -> RowResult:

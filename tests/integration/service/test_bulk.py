@@ -1,10 +1,12 @@
 """Many rows in one request."""
 
+import asyncio
 import json
 from uuid import UUID, uuid4
 
 import pytest
 
+from crm_service.customers.schemas import CustomerCreate
 from crm_service.leads.schemas import LeadCreate
 from tests.support.crm import assert_problem
 from tests.support.personas import AGENT, MANAGER
@@ -188,6 +190,49 @@ async def test_a_key_of_another_bulk_request_is_refused(bulk, customer):
     key = {"Idempotency-Key": str(uuid4())}
     assert (await bulk("jobs", [own], **key)).status_code == 200
     assert_problem(await bulk("jobs", [own, own], **key), 422, "idempotency-key-reused")
+
+
+async def test_a_repeated_request_for_invoices_has_one_effect(bulk, customer, count):
+    """The answer to a copy is that of then; some of its rows under the same key are another one."""
+    item = {"description": "A", "unit_price_cents": 5}
+    rows = [{"customer_id": str(customer.id), "items": [item]} for _ in range(2)]
+    rows.append({"customer_id": str(uuid4()), "items": [item]})
+    key = {"Idempotency-Key": str(uuid4())}
+    first = await bulk("invoices", rows, **key)
+    assert (first.json()["created"], first.json()["failed"]) == (2, 1)
+    again = await bulk("invoices", rows, **key)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+    assert_problem(await bulk("invoices", rows[:1], **key), 422, "idempotency-key-reused")
+    assert await count("invoices", customer_id=f"eq.{customer.id}") == 2
+
+
+async def test_many_rows_for_the_same_customers_at_once_do_not_block_each_other(bulk, manager):
+    """Each request names them in another order; all points are booked, and in the order given."""
+    ids = [
+        str((await manager.create_customer(CustomerCreate(name=f"C {n}"))).id) for n in range(60)
+    ]
+    rows = [{"customer_id": own, "points": points} for own in ids for points in (1, 2)]
+    orders = [rows, rows[::-1], rows[60:] + rows[:60], rows[::2] + rows[1::2]]
+    answers = await asyncio.gather(*(bulk("loyalty", order) for order in orders * 2))
+    for order, answer in zip(orders * 2, answers, strict=True):
+        assert answer.json()["created"] == len(rows), answer.text
+        assert [row["index"] for row in answer.json()["results"]] == list(range(len(order)))
+    for own in (ids[0], ids[-1]):
+        account = await manager.get_loyalty_account(UUID(own))
+        assert (account.balance, account.last_entry) == (24, 16)
+
+
+async def test_points_of_one_customer_are_booked_in_the_order_given(bulk, manager, customer):
+    """Also between rows of others: what is awarded first can be spent."""
+    other = str((await manager.create_customer(CustomerCreate(name="Other"))).id)
+    own = {"customer_id": str(customer.id)}
+    rows = [{**own, "points": 5}, {"customer_id": other, "points": 1}]
+    rows.append({**own, "points": 5, "kind": "redeem"})
+    results = (await bulk("loyalty", rows)).json()["results"]
+    assert [row["status"] for row in results] == ["created"] * 3
+    assert [row["index"] for row in results] == [0, 1, 2]
+    assert (await manager.get_loyalty_account(customer.id)).balance == 0
 
 
 async def test_the_same_id_twice_is_refused(bulk, customer, count):
