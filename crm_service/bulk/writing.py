@@ -50,6 +50,7 @@ async def write_items(writer: Writer, kind: Kind, items: Sequence[Any], *, atomi
             results[index] = RowResult(index=index, status="undone", id=row[kind.key])
     elif good:
         rows = [row for _, row in good]
+        found: list[RowResult] = []
         try:
             found = await write_rows(writer, kind, rows, atomic=atomic)
             if not _writes_any(found) and await writer.is_copy():
@@ -109,6 +110,24 @@ async def write_rows(
     sent = sorted(rows, key=lambda row: _lock_order(kind, row, mode))
     arguments = {"table_name": kind.table, "rows": sent, "atomic": atomic, "mode": mode}
     return _in_order(rows, kind, await writer.call_to_write("bulk_write", arguments))
+
+
+async def try_rows(
+    writer: Writer, kind: Kind, rows: Sequence[dict[str, Any]]
+) -> dict[str, RowResult]:
+    """Let the database judge rows as if they were saved, and undo it; write nothing.
+
+    Returns:
+        Why those are refused that are, by their key.
+    """
+    if not rows:
+        return {}
+    # All or nothing, with a row that no table can take: its column does not exist.
+    impossible = {kind.key: str(uuid4()), "written_by_a_trial": True}
+    arguments = {"table_name": kind.table, "rows": [impossible, *rows], "atomic": True}
+    answer = await writer.call_to_write("bulk_write", {**arguments, "mode": "save"})
+    refused = [_result(found) for found in answer if found["status"] == "failed"]
+    return {str(row.id): row for row in refused if str(row.id) != impossible[kind.key]}
 
 
 def _lock_order(kind: Kind, row: dict[str, Any], mode: str) -> tuple[str, str]:

@@ -5,13 +5,16 @@ import csv
 import hashlib
 import io
 import tempfile
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import BinaryIO, NamedTuple, cast
 
 from fastapi import Request
 
 from crm_service.errors import InvalidRequestError, UnsupportedMediaTypeError
+from crm_service.imports.rows import other_separator
 
 _IN_MEMORY_BYTES = 1_048_576
+_FIRST_LINE_CHARACTERS = 10_000
 MAX_LINES = 50_000
 _OTHER_TYPES = ("multipart/", "application/json")
 
@@ -66,7 +69,7 @@ def refuse_other_types(request: Request) -> None:
         )
 
 
-def check_file(file: io.TextIOBase) -> None:
+def check_file(file: io.TextIOWrapper) -> None:
     """Read a whole file and go back to its beginning.
 
     Raises:
@@ -80,12 +83,26 @@ def check_file(file: io.TextIOBase) -> None:
             if lines > MAX_LINES:
                 raise _refusal(f"has more than {MAX_LINES} lines; split it")
     except UnicodeDecodeError as error:
-        raise _refusal(
-            f"is not in UTF-8 somewhere behind line {reader.line_num}; save it as CSV UTF-8"
-        ) from error
+        raw = cast("BinaryIO", file.buffer)
+        raw.seek(0)
+        number = _first_line_not_in_utf8(raw)
+        raise _refusal(f"is not in UTF-8 at line {number}; save it as CSV UTF-8") from error
     except csv.Error as error:
-        raise _refusal(f"is not CSV at line {reader.line_num}: {error}") from error
+        number = reader.line_num
+        file.seek(0)
+        other = other_separator(file.readline(_FIRST_LINE_CHARACTERS))
+        raise _refusal(other or f"is not CSV at line {number}: {error}") from error
     file.seek(0)
+
+
+def _first_line_not_in_utf8(lines: Iterable[bytes]) -> int:
+    """Return the number of the line, as a text editor counts them."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return number
+    return 1
 
 
 def _refusal(reason: str) -> InvalidRequestError:

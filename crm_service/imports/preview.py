@@ -35,6 +35,16 @@ async def preview_rows(
     return outcomes
 
 
+async def stored_ids(reader: Reader, kind: Kind, ids: Sequence[str]) -> set[str]:
+    """Return those of the ids that the caller's rows of a kind have."""
+    stored: set[str] = set()
+    for start in range(0, len(ids), _AT_ONCE):
+        named = ",".join(ids[start : start + _AT_ONCE])
+        query = {"select": kind.key, kind.key: f"in.({named})"}
+        stored.update(str(row[kind.key]) for row in await reader.select(kind.table, query))
+    return stored
+
+
 def _outcome(kind: Kind, stored: dict[str, Any] | None, row: dict[str, Any]) -> Outcome:
     if stored is None:
         return "created"

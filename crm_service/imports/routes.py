@@ -1,7 +1,9 @@
 """HTTP of CSV imports, with their progress."""
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -14,8 +16,16 @@ from crm_service.dependencies import ServicesDep
 from crm_service.errors import InvalidRequestError, KeyReusedError, ServiceError
 from crm_service.imports.exports import render_csv
 from crm_service.imports.files import receive_file
-from crm_service.imports.rows import ImportKind, Plan, make_plan, read_header
-from crm_service.imports.running import ImportReport, run_import
+from crm_service.imports.report import ImportReport
+from crm_service.imports.rows import (
+    ImportKind,
+    Plan,
+    find_repeats,
+    make_plan,
+    read_header,
+    read_lines,
+)
+from crm_service.imports.running import run_import
 from crm_service.problems import describe
 
 router = APIRouter(tags=["csv"])
@@ -91,10 +101,13 @@ async def import_csv(
         )
         if request_key is not None and not dry_run:
             await _claim(writer, request, request_key, digest)
-    except ServiceError:
+        repeats = await asyncio.to_thread(find_repeats, file, header, plan)
+        file.seek(0)
+        read_header(file)
+    except BaseException:
         file.close()
         raise
-    steps = _steps(file, writer, header, plan, dry_run=dry_run)
+    steps = _steps(file, writer, header, plan, repeats, dry_run=dry_run)
     if "text/event-stream" in accept:
         return StreamingResponse(_events(steps), media_type="text/event-stream")  # type: ignore[return-value]
     report = ImportReport(dry_run=dry_run)
@@ -124,10 +137,17 @@ async def _claim(writer: Writer, request: Request, key: str, digest: str) -> Non
 
 
 async def _steps(
-    file: Any, writer: Writer, header: list[str], plan: Plan, *, dry_run: bool
+    file: TextIOWrapper,
+    writer: Writer,
+    header: list[str],
+    plan: Plan,
+    repeats: Mapping[int, int],
+    *,
+    dry_run: bool,
 ) -> AsyncIterator[ImportReport]:
     try:
-        async for report in run_import(writer, file, header, plan, dry_run=dry_run):
+        lines = read_lines(file, header, plan, repeats)
+        async for report in run_import(writer, lines, dry_run=dry_run):
             yield report
     finally:
         file.close()
@@ -141,7 +161,8 @@ async def _events(steps: AsyncIterator[ImportReport]) -> AsyncIterator[bytes]:
         if report is not None:
             yield _event("report", report.model_dump(mode="json"))
     except ServiceError as error:
-        yield _event("problem", {"code": error.code, "detail": error.detail, **error.extra})
+        told = {"code": error.code, "status": error.status, "detail": error.detail, **error.extra}
+        yield _event("problem", told)
 
 
 def _event(name: str, data: Any) -> bytes:
@@ -154,6 +175,9 @@ def _mapping(pairs: list[str]) -> dict[str, str]:
         name, sign, column = pair.rpartition("=")
         if not sign or not name:
             reason = "must be Header=column"
+            raise InvalidRequestError(f"map {reason}.", [{"field": "query.map", "message": reason}])
+        if name in mapping:
+            reason = f"names the header '{name}' twice"
             raise InvalidRequestError(f"map {reason}.", [{"field": "query.map", "message": reason}])
         mapping[name] = column
     return mapping

@@ -34,6 +34,11 @@ COLUMNS: dict[ImportKind, frozenset[str]] = {
     "leads": _CUSTOMER | _LEAD | {"customer_id"},
     "jobs": frozenset(JobCreate.model_fields) | {"customer_key"},
 }
+_IDS: dict[ImportKind, frozenset[str]] = {
+    "customers": frozenset({"id"}),
+    "leads": frozenset({"id", "customer_id"}),
+    "jobs": frozenset({"id"}),
+}
 _REQUIRED: dict[ImportKind, str] = {"customers": "name", "leads": "name", "jobs": "title"}
 
 
@@ -124,14 +129,22 @@ def _refuse_unfit(
     needed = _REQUIRED[kind]
     if needed in columns:
         return
-    if len(header) == 1 and (sign := next((s for s in _OTHER_SIGNS if s in header[0]), None)):
-        raise _refusal("body", f"is separated by {_OTHER_SIGNS[sign]}; save it with commas")
+    if len(header) == 1 and (reason := other_separator(header[0])):
+        raise _refusal("body", reason)
     there_is = ", ".join(header)[:500]
     raise _refusal(
         field,
         f"has no header '{needed}', only: {there_is}. Rename one, or say which one it is: "
         f"map=<header>={needed}",
     )
+
+
+def other_separator(first_line: str) -> str:
+    """Say that a file is separated by something else than commas; empty if it is not."""
+    if "," in first_line:
+        return ""
+    sign = next((sign for sign in _OTHER_SIGNS if sign in first_line), None)
+    return f"is separated by {_OTHER_SIGNS[sign]}; save it with commas" if sign else ""
 
 
 def read_header(text: Iterator[str]) -> list[str]:
@@ -143,8 +156,10 @@ def read_header(text: Iterator[str]) -> list[str]:
     header = next(csv.reader(text, strict=True), [])
     if not any(name.strip() for name in header):
         raise _refusal("body", "has no header line")
-    if len(set(header)) != len(header):
-        raise _refusal("body", "has a header twice")
+    # Spreadsheets often have empty columns at their end; what has no name is left out.
+    named = [name for name in header if name.strip()]
+    if twice := next((name for name in named if named.count(name) > 1), None):
+        raise _refusal("body", f"has the header '{twice[:100]}' twice")
     return header
 
 
@@ -159,10 +174,34 @@ class BrokenLine:
 
     number: int
     reason: str
+    key: str = ""
 
 
-def read_lines(text: Iterable[str], header: list[str], plan: Plan) -> Iterator[Line | BrokenLine]:
-    """Yield the lines behind the header."""
+def find_repeats(text: Iterable[str], header: list[str], plan: Plan) -> dict[int, int]:
+    """Return the lines whose row a later line is about, too, each with the last such line.
+
+    Were both written, each import of the same file would change the row back and forth.
+    """
+    ids = [header.index(name) for name, column in plan.mapping.items() if column in _IDS[plan.kind]]
+    keys = [] if plan.key_header is None else [header.index(plan.key_header)]
+    last: dict[str, int] = {}
+    repeats: list[tuple[int, str]] = []
+    for number, cells in enumerate(csv.reader(text, strict=True), start=2):
+        if len(cells) != len(header) or not all(cells[place].strip() for place in keys):
+            continue
+        told = [cells[place].strip().lower() for place in ids]
+        told += [f"key {cells[place].strip()}" for place in keys]
+        if name := next(filter(None, told), ""):
+            if name in last:
+                repeats.append((last[name], name))
+            last[name] = number
+    return {number: last[name] for number, name in repeats}
+
+
+def read_lines(
+    text: Iterable[str], header: list[str], plan: Plan, repeats: Mapping[int, int]
+) -> Iterator[Line | BrokenLine]:
+    """Yield the lines behind the header; those that a later line repeats are broken."""
     for number, cells in enumerate(csv.reader(text, strict=True), start=2):
         if not any(cell.strip() for cell in cells):
             continue
@@ -174,7 +213,12 @@ def read_lines(text: Iterable[str], header: list[str], plan: Plan) -> Iterator[L
             # Its place in the file is no name: the next file has another line there.
             yield BrokenLine(number, f"It has no '{plan.key_header}', which names a line for good.")
             continue
-        yield _line(number, named, plan)
+        line = _line(number, named, plan)
+        if number in repeats:
+            told = f"It is about the same as line {repeats[number]}, which is taken instead."
+            yield BrokenLine(number, told, line.key)
+            continue
+        yield line
 
 
 def _line(number: int, cells: Mapping[str, str], plan: Plan) -> Line:
@@ -228,4 +272,6 @@ def _value(column: str, cell: str) -> Any:
 
 
 def _refusal(field: str, reason: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{field} {reason}.", [{"field": field, "message": reason}])
+    subject = "The file" if field == "body" else field
+    detail = f"{subject} {reason}. Nothing was written."
+    return InvalidRequestError(detail, [{"field": field, "message": reason}])

@@ -1,5 +1,6 @@
 """CSV in and out."""
 
+import asyncio
 import csv
 import io
 import json
@@ -11,7 +12,7 @@ from crm_service.customers.schemas import CustomerCreate
 from crm_service.jobs.schemas import JobCreate
 from crm_service.leads.schemas import LeadCreate
 from tests.support.crm import assert_problem
-from tests.support.personas import AGENT, MANAGER
+from tests.support.personas import AGENT, INACTIVE, MANAGER
 
 
 @pytest.fixture
@@ -119,6 +120,114 @@ async def test_a_dry_run_tells_what_the_import_would_do(send, kind, header, valu
         assert await told(lines, dry_run="true") == {"unchanged": len(lines)}
 
 
+async def test_a_dry_run_is_told_what_the_database_refuses(send, rest, manager, customer):
+    """Unknown customers and staff, leads of others, rules; and it leaves no trace."""
+    mark = uuid4().hex
+    other = await manager.create_customer(CustomerCreate(name=f"{mark} other"))
+    await manager.create_lead(other.id, LeadCreate())
+    time = "2027-01-01T09:00:00Z"
+    jobs = [
+        f"{customer.id},{mark},,",
+        f"{uuid4()},{mark},,",
+        f"{customer.id},{mark},{time},2026-01-01T09:00:00Z",
+        f"{customer.id},,,",
+    ]
+    leads = [
+        f",{mark},5,",
+        f",{mark},500,",
+        f",{mark},5,{uuid4()}",
+        f",{mark},5,{MANAGER.uid}",
+        f",{mark},5,{INACTIVE.uid}",
+        f"{other.id},{mark} changed,5,",
+    ]
+    files = {
+        "jobs": "\n".join(["customer_id,title,scheduled_start,scheduled_end", *jobs, ""]),
+        "leads": "\n".join(["customer_id,name,score,assigned_to", *leads, ""]),
+    }
+    expected = {
+        ("jobs", AGENT): [(3, "unknown-reference"), (4, "rule-refused"), (5, "invalid-request")],
+        ("leads", AGENT): [
+            (3, "invalid-request"),
+            *((line, "forbidden") for line in (4, 5, 6, 7)),
+        ],
+        ("leads", MANAGER): [
+            (3, "invalid-request"),
+            (4, "unknown-reference"),
+            (6, "rule-refused"),
+        ],
+    }
+    for (kind, persona), wrong in expected.items():
+        before = await _newest_entry(rest)
+        ask = {"key": uuid4().hex, "persona": persona}
+        foreseen = (await send(kind, files[kind], dry_run="true", **ask)).json()
+        assert await _newest_entry(rest) == before
+        told = [(problem["line"], problem["code"]) for problem in foreseen["problems"]]
+        done = (await send(kind, files[kind], **ask)).json()
+        assert told == wrong, (kind, persona)
+        assert done == {**foreseen, "dry_run": False}
+
+
+async def _newest_entry(rest):
+    ask = {"select": "id", "order": "id.desc", "limit": "1"}
+    return (await rest.get("/activity_log", params=ask)).json()
+
+
+async def test_a_line_that_fails_leaves_nothing_behind(send, rest, manager):
+    """A lead that is refused, by the service or the database: its customer stays as it was."""
+    mark = uuid4().hex
+    other = await manager.create_customer(CustomerCreate(name=f"{mark} other"))
+    await manager.create_lead(other.id, LeadCreate())
+    text = (
+        "customer_id,name,score,assigned_to\n"
+        f",{mark} invalid,500,\n,{mark} not mine,5,{MANAGER.uid}\n"
+        f"{other.id},{mark} renamed,5,\n,{mark} good,5,\n"
+    )
+    report = (await send("leads", text, key=mark)).json()
+    assert (report["created"], [problem["line"] for problem in report["problems"]]) == (
+        1,
+        [2, 3, 4],
+    )
+    people = await rest.get("/customers", params={"name": f"like.{mark}*", "order": "name"})
+    assert [row["name"] for row in people.json()] == [f"{mark} good", f"{mark} other"]
+
+
+async def test_a_line_that_is_repeated_is_told_and_not_written(send, rest):
+    """The last one counts; importing again writes nothing, wherever the lines stand."""
+    mark = uuid4().hex
+    filler = "".join(f"{n},{mark} {n}\n" for n in range(2, 1200))
+    text = f"no,name\n1,{mark} first\n{filler} 1 ,{mark} last\n"
+    for dry_run, outcome in (("true", "created"), ("false", "created"), ("false", "unchanged")):
+        ask = {"key_column": "no", "source": mark, "dry_run": dry_run}
+        report = (await send("customers", text, **ask)).json()
+        assert (report[outcome], report["failed"]) == (1199, 1)
+        (problem,) = report["problems"]
+        assert (problem["line"], problem["key"]) == (2, "1")
+        assert "line 1201" in problem["detail"]
+    found = await rest.get("/customers", params={"name": f"in.({mark} first,{mark} last)"})
+    assert [(row["name"], row["version"]) for row in found.json()] == [(f"{mark} last", 1)]
+
+
+async def test_empty_columns_of_a_spreadsheet_are_left_out(send):
+    """However many there are at the end of its lines."""
+    text = "name,,\nA,,\nB,x,y\n"
+    assert counts(await send("customers", text, key=uuid4().hex)) == {"read": 2, "created": 2}
+
+
+async def test_the_same_lines_in_other_orders_at_once_do_not_block_each_other(send, rest):
+    """Each row is created once, and by whoever came first."""
+    mark = uuid4().hex
+    lines = [f"{n},{mark} {n},{n % 100}\n" for n in range(900)]
+    orders = [lines, lines[::-1], lines[450:] + lines[:450]]
+    ask = {"key_column": "no", "source": mark}
+    reports = await asyncio.gather(
+        *(send("leads", "no,name,score\n" + "".join(order), **ask) for order in orders)
+    )
+    assert sum(counts(report).get("created", 0) for report in reports) >= 900
+    assert sum(report.json()["failed"] for report in reports) == 0
+    found = await rest.get("/customers", params={"name": f"like.{mark}*", "select": "version"})
+    assert [row["version"] for row in found.json()] == [1] * 900
+
+
 async def test_jobs_name_their_customer_by_key(send):
     """The key of the customers' file of the same source."""
     ask = {"key_column": "no", "source": uuid4().hex}
@@ -143,16 +252,18 @@ async def test_progress_is_told_by_events(send):
     ("text", "query", "says"),
     [
         ("", {}, "no header line"),
-        ("name,name\nA,B\n", {}, "header twice"),
+        ("name,name\nA,B\n", {}, "the header 'name' twice"),
         ("name, name\nA,B\n", {}, "more than one header for 'name'"),
         ("email\na@example.com\n", {}, "no header 'name', only: email"),
         ("name;email\nA;a@example.com\n", {}, "separated by semicolons"),
         ("name\nA\n", {"map": ["nothing=name"]}, "names the header 'nothing'"),
         ("name\nA\n", {"map": ["name=secret"]}, "names the column 'secret'"),
         ("name\nA\n", {"map": ["name=email"]}, "map has no header 'name'"),
+        ('"name";"email"\n"A";"a@example.com"\n', {}, "separated by semicolons"),
         ("name\nA\n", {"map": ["name"]}, "must be Header=column"),
+        ("name,x\nA,B\n", {"map": ["x=email", "x=phone"]}, "names the header 'x' twice"),
         ("name\nA\n", {"key_column": "no"}, "names 'no', which is no header"),
-        (b"name\n\xff\xfe\n", {}, "not in UTF-8"),
+        (b'name\n"A\nB"\n\xff\xfe\n', {}, "not in UTF-8 at line 4"),
         ('name\n"A" B\n', {}, "not CSV at line 2"),
         ("name\n" + "A\n" * 50_001, {}, "more than 50000 lines"),
     ],

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from crm_service.errors import UpstreamUnavailableError
-from crm_service.imports.rows import make_plan, read_header
+from crm_service.imports.rows import find_repeats, make_plan, read_header, read_lines
 from crm_service.imports.running import run_import
 from tests.support.waiting import eventually
 
@@ -55,7 +55,7 @@ def start(database, lines):
 
     async def consume():
         reports = []
-        async for report in run_import(database, text, header, plan, dry_run=False):
+        async for report in run_import(database, read_lines(text, header, plan, {}), dry_run=False):
             reports.append(report.model_copy(deep=True))
         return reports
 
@@ -86,17 +86,18 @@ async def test_three_batches_are_written_at_once_and_reported_in_order():
     )
 
 
-async def test_a_row_is_never_written_by_two_batches_at_once():
-    """The later line of the file must win, so it waits."""
-    database = Database()
-    task = start(database, [*numbered(500), *numbered(499, 500), "7,again\n"])
-    await eventually(lambda: len(database.calls) == 1)
-    await asyncio.sleep(0.01)
-    assert len(database.calls) == 1
-    await database.let_go(1)
-    await database.let_go(2)
-    await task
-    assert database.calls[1][-1] == "again"
+def test_of_lines_about_the_same_row_the_last_one_is_taken():
+    """By key, by id in any case, and in each kind; lines without either are never the same."""
+
+    def repeats(kind, content, key_header):
+        text = io.StringIO(content)
+        header = read_header(text)
+        plan = make_plan(kind, header, {}, key_header=key_header, source="s", request_key="k")
+        return find_repeats(text, header, plan)
+
+    assert repeats("leads", "no,name\n1,A\n2,B\n 1 ,C\n1,D\n", "no") == {2: 5, 4: 5}
+    assert repeats("jobs", f"id,title\n{STAFF},A\n{str(STAFF).upper()},B\n", None) == {2: 3}
+    assert repeats("customers", "name\nA\nA\n", None) == {}
 
 
 async def test_an_outage_ends_the_import_and_leaves_nothing_running():
