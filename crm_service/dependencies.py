@@ -27,7 +27,7 @@ from crm_service.pagination import (
 )
 from crm_service.signing_keys import SigningKeys
 from crm_service.tables import Created, RecordT
-from crm_service.versions import render_etag
+from crm_service.versions import ETAG_PATTERN, render_etag
 
 
 class _DocumentedBearer(HTTPBearer):
@@ -41,7 +41,10 @@ class _DocumentedBearer(HTTPBearer):
 
 
 _bearer = _DocumentedBearer(
-    auto_error=False, bearerFormat="JWT", description="Access token of a signed-in staff member."
+    auto_error=False,
+    scheme_name="accessToken",
+    bearerFormat="JWT",
+    description="Access token of a signed-in staff member.",
 )
 
 
@@ -173,7 +176,10 @@ Deleted = Annotated[bool, Query(description="List the deleted rows instead of th
 
 IfMatch = Annotated[
     str | None,
-    Header(description='The ETag the change is based on, such as `"3"`; `*` for any version.'),
+    Header(
+        description='The ETag the change is based on, such as `"3"`; `*` for any version.',
+        json_schema_extra={"pattern": ETAG_PATTERN, "examples": ['"3"']},
+    ),
 ]
 
 

@@ -10,6 +10,10 @@ from crm_service.openapi_examples import ANSWERS, HEADERS, PARAMETERS, TEXTS
 from crm_service.problems import Problem
 
 _CREATED, _FIRST_PROBLEM = 201, 400
+# Whose answers are no rows, and yet have the version of one.
+_WITH_VERSION = {"restore_row", "reveal_secret", "list_invoice_items"}
+# What these do is not stored, noted each time, or goes on where it was: there is nothing to repeat.
+_WITHOUT_KEY = {"say_typing", "reveal_secret", "reencrypt_secrets"}
 _HEADERS_OF_PROBLEMS = {
     401: ["WWW-Authenticate"],
     409: ["ETag"],
@@ -18,6 +22,7 @@ _HEADERS_OF_PROBLEMS = {
     503: ["Retry-After"],
     504: ["Retry-After"],
 }
+_KEY = "idempotency-key"
 _REF_TEMPLATE = "#/components/schemas/{model}"
 _Document = dict[str, Any]
 
@@ -51,10 +56,12 @@ def _document(app: FastAPI) -> _Document:
         for name, (text, required) in HEADERS.items()
     }
     for path, method, operation in _operations(document):
+        if method == "get" or operation["operationId"] in _WITHOUT_KEY:
+            _leave_out_key(operation)
         _describe_parameters(operation)
         _add_examples(path, operation, schemas)
         for status, answer in operation["responses"].items():
-            names = _headers(method, int(status), answer, schemas)
+            names = _headers(operation, method, int(status), answer, schemas)
             answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return document
 
@@ -65,7 +72,16 @@ def _operations(document: _Document) -> Iterator[tuple[str, str, _Document]]:
             yield path, method, operation
 
 
-def _headers(method: str, status: int, answer: _Document, schemas: _Document) -> list[str]:
+def _leave_out_key(operation: _Document) -> None:
+    """Take the header away that the operation does not heed."""
+    parameters = operation.pop("parameters", [])
+    if kept := [each for each in parameters if each["name"] != _KEY]:
+        operation["parameters"] = kept
+
+
+def _headers(
+    operation: _Document, method: str, status: int, answer: _Document, schemas: _Document
+) -> list[str]:
     """Return the names of the headers that an answer has, or may have."""
     names = ["X-Request-Id"]
     if status >= _FIRST_PROBLEM:
@@ -75,13 +91,14 @@ def _headers(method: str, status: int, answer: _Document, schemas: _Document) ->
     schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
     shown = schemas.get(schema.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
     is_row = "version" in shown and {"updated_at", "created_at"} & shown.keys()
-    if is_row or "restored" in shown:
+    if is_row or operation["operationId"] in _WITH_VERSION:
         names.append("ETag")
+    takes_key = any(each["name"] == _KEY for each in operation.get("parameters", ()))
     if status == _CREATED:
         names.append("Location")
     if method == "patch":
         names.append("X-Merged-Fields")
-    if method != "get":
+    if takes_key:
         names.append("Idempotency-Replayed")
     return names
 

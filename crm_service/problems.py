@@ -41,6 +41,8 @@ _PATTERNS = {
     r"^[^\x00]*$": "must not contain the NUL character",
     r"^[^\x00]*[^\x00\s][^\x00]*$": "must not be blank, nor contain the NUL character",
     r"^[A-Z]{3}$": "must be the three capital letters of a currency, such as EUR",
+    r"^[\x21-\x7e]{1,200}$": "must be 1 to 200 printable ASCII characters, without spaces",
+    r"^[\x21-\x7e]+$": "must be printable ASCII characters, without spaces",
     r"^[A-Z0-9-]{1,16}$": "must be 1 to 16 capital letters, digits or hyphens",
 }
 _CHOICE = re.compile(r"\^\(([\w|-]+)\)\$")
@@ -56,14 +58,40 @@ _EXAMPLES = {
     412: (
         "stale-version",
         "Version is stale",
-        "The row is at version 4, the change is based on 3.",
+        "The row is at version 4, the change is based on 3. Both changed: phone.",
     ),
     422: ("invalid-request", "Invalid request", "Correct these and send it again: body.name."),
     428: ("version-required", "Version required", "Say which version the change is based on."),
     429: ("rate-limited", "Too many requests", "Wait for as long as Retry-After says."),
+    500: (
+        "secret-unreadable",
+        "A stored value does not open",
+        "The stored value is damaged, or was copied here from another place.",
+    ),
     501: ("encryption-unavailable", "No key for sensitive fields", "Set CRM_FIELD_KEYS."),
     503: ("database-unavailable", "Database unavailable", "Nothing was written; try again."),
     504: ("statement-timeout", "The database gave up on the statement", "Ask for less."),
+}
+# And what it says besides, where that is the point of it.
+_EXTRAS: dict[int, dict[str, Any]] = {
+    412: {
+        "current": {
+            "id": "c0000000-0000-4000-8000-000000000001",
+            "version": 4,
+            "phone": "+44 20 7946 0001",
+        },
+        "conflicts": [
+            {
+                "field": "phone",
+                "yours": "+44 20 7946 0002",
+                "theirs": "+44 20 7946 0001",
+                "base": "+44 20 7946 0000",
+                "changed_by": "a0000000-0000-4000-8000-000000000003",
+                "changed_at": "2026-12-01T11:15:00.25+00:00",
+            }
+        ],
+    },
+    422: {"errors": [{"field": "body.name", "message": "Field required"}]},
 }
 
 
@@ -90,6 +118,10 @@ class Problem(BaseModel):
     )
     conflicts: list[FieldConflict] | None = Field(
         default=None, description="Fields that both sides changed; only when a version is stale."
+    )
+    results: list[dict[str, Any]] | None = Field(
+        default=None,
+        description="What is wrong with which row; only of a bulk write of all or none.",
     )
 
 
@@ -120,6 +152,7 @@ def _example(status: int) -> dict[str, Any]:
         "status": status,
         "detail": detail,
         "request_id": "6f1c2b1e-0d3f-4b7e-9a55-0c8f2f6c7d11",
+        **_EXTRAS.get(status, {}),
     }
 
 

@@ -12,7 +12,9 @@ from crm_service.errors import (
     VersionRequiredError,
 )
 
-_ETAG = re.compile(r'^"(\d{1,18})"$')
+_ETAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
+ETAG_PATTERN = rf"^({_ETAG.pattern}|\*)$"
+"""What ``If-Match`` may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def expected_version(if_match: str | None, body_version: int | None, *, required
         return Expected(body_version)
     if if_match.strip() == "*":
         return Expected(body_version, by_header=True)
-    found = _ETAG.match(if_match.strip())
+    found = _ETAG.fullmatch(if_match.strip())
     if found is None:
         raise _header_error('must be one ETag as the service sends it, such as "3", or *')
     version = int(found[1])

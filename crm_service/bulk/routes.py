@@ -6,11 +6,12 @@ from crm_service.bulk.kinds import KINDS, BulkKind
 from crm_service.bulk.schemas import BulkRequest, BulkResult, summarise
 from crm_service.bulk.writing import write_items
 from crm_service.dependencies import WriterDep, say_replayed
+from crm_service.problems import describe
 
 router = APIRouter(tags=["bulk"])
 
 
-@router.post("/bulk/{kind}")
+@router.post("/bulk/{kind}", responses=describe(409))
 async def create_in_bulk(
     writer: WriterDep, response: Response, kind: BulkKind, body: BulkRequest
 ) -> BulkResult:

@@ -194,7 +194,7 @@ async def mark_invoice_overdue(
     return answer_changed(response, changed)
 
 
-@router.post("/mark-overdue")
+@router.post("/mark-overdue", responses=describe(409))
 async def mark_overdue_invoices(
     writer: WriterDep, response: Response, body: OverdueRun | None = None
 ) -> OverdueResult:

@@ -99,7 +99,7 @@ async def delete_secret(
     return await _write(writer, response, customer_id, name, None, expected)
 
 
-@router.post(f"{_ONE}/reveal", responses=describe(404, 501))
+@router.post(f"{_ONE}/reveal", responses=describe(404, 500, 501))
 async def reveal_secret(
     writer: SecretWriterDep,
     keys: KeysDep,
@@ -120,7 +120,7 @@ async def reveal_secret(
     )
 
 
-@router.post("/secrets/reencrypt", responses=describe(501))
+@router.post("/secrets/reencrypt", responses=describe(500, 501))
 async def reencrypt_secrets(writer: WriterDep, keys: KeysDep) -> Reencrypted:
     """Encrypt up to 500 values of older keys with the current one; for admins.
 

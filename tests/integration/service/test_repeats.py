@@ -301,3 +301,24 @@ async def test_a_refused_request_leaves_its_key_unused(http, customer, sign_in):
     assert (await http.patch(path, json={"phone": "1"}, headers=stale)).status_code == 412
     good = {**headers, "If-Match": '"1"'}
     assert (await http.patch(path, json={"phone": "1"}, headers=good)).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 201, b"\xc3\xa9"])
+@pytest.mark.parametrize("path", ["customers", "imports/customers"])
+async def test_a_key_that_is_none_is_refused_in_words(http, sign_in, rest, path, key):
+    """Nothing is written."""
+    name = f"Key {uuid4()}"
+    headers = {**bearer(sign_in(AGENT)), "Idempotency-Key": key}
+    if path == "customers":
+        response = await http.post("/v1/customers", json={"name": name}, headers=headers)
+    else:
+        csv = {**headers, "Content-Type": "text/csv"}
+        response = await http.post(f"/v1/{path}", content=f"name\n{name}\n", headers=csv)
+    problem = assert_problem(response, 422, "invalid-request")
+    assert problem["errors"] == [
+        {
+            "field": "header.idempotency-key",
+            "message": "must be 1 to 200 printable ASCII characters, without spaces",
+        }
+    ]
+    assert (await rest.get("/customers", params={"name": f"eq.{name}"})).json() == []

@@ -1,13 +1,15 @@
 """The document that describes the API: complete, and its examples are what it says."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema_rs
 import pytest
 
 from crm_service.app import create_app
-from crm_service.errors import ServiceError
+from crm_service.errors import InvalidRequestError, ServiceError
+from crm_service.versions import expected_version
 from tests.support.crm import make_settings
 
 
@@ -85,6 +87,59 @@ def test_every_answer_names_its_headers(document, operations):
         if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
             good = next(a for status, a in operation["responses"].items() if status < "300")
             assert "ETag" in good["headers"], name
+
+
+def test_only_what_heeds_a_key_has_the_header(operations):
+    """Reads do not, nor do writes that are meant to be repeated."""
+    without = {
+        name
+        for name, operation in operations
+        if "/v1/" in name
+        and "idempotency-key" not in {each["name"] for each in operation.get("parameters", ())}
+    }
+    assert {name for name in without if not name.startswith("GET ")} == {
+        "POST /v1/customers/{customer_id}/typing",
+        "POST /v1/customers/{customer_id}/secrets/{name}/reveal",
+        "POST /v1/secrets/reencrypt",
+    }
+    assert without >= {name for name, _ in operations if name.startswith("GET /v1/")}
+    for name, operation in operations:
+        for status, answer in operation["responses"].items():
+            replayed = "Idempotency-Replayed" in answer["headers"]
+            writes = not name.startswith("GET ") and name not in without
+            assert replayed == (status < "300" and writes), name
+
+
+def test_problems_show_what_they_carry(operations):
+    """Who reads the documentation sees what a conflict and a wrong field look like."""
+    for name, operation in operations:
+        for status, members in (("412", {"current", "conflicts"}), ("422", {"errors"})):
+            if answer := operation["responses"].get(status):
+                example = answer["content"]["application/problem+json"]["example"]
+                assert example.keys() >= members, name
+
+
+@pytest.mark.parametrize("tag", ['"0"', '"3"', "*", "", "3", 'W/"3"', '"03"', '"3", "4"', '"-1"'])
+def test_the_pattern_of_if_match_is_what_is_taken(operations, tag):
+    """So that a client can tell before it asks."""
+    patterns = {
+        parameter["schema"]["pattern"]
+        for _, operation in operations
+        for parameter in operation.get("parameters", ())
+        if parameter["name"] == "if-match"
+    }
+    (pattern,) = patterns
+    try:
+        expected_version(tag, None, required=False)
+    except InvalidRequestError:
+        assert not re.search(pattern, tag)
+    else:
+        assert re.search(pattern, tag)
+
+
+def test_callers_identify_themselves_by_a_named_scheme(document):
+    """Generated clients take its name."""
+    assert list(document["components"]["securitySchemes"]) == ["accessToken"]
 
 
 def test_every_problem_is_in_the_reference():

@@ -33,7 +33,9 @@ def test_a_change_must_name_its_version():
     assert expected_version(None, None, required=False) == Expected(None)
 
 
-@pytest.mark.parametrize("tag", ["3", 'W/"3"', '"3", "4"', '"abc"', "", '"99999999999999999999"'])
+@pytest.mark.parametrize(
+    "tag", ["3", 'W/"3"', '"3", "4"', '"abc"', '"03"', "", '"99999999999999999999"']
+)
 def test_malformed_tags_are_named(tag):
     """Only the service's own tags make sense."""
     with pytest.raises(InvalidRequestError) as caught:
