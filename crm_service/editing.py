@@ -15,6 +15,7 @@ from pydantic_core import to_jsonable_python
 from crm_service.access import Writer
 from crm_service.database import Row
 from crm_service.errors import (
+    ConflictError,
     ForbiddenError,
     NotFoundError,
     ReplayedError,
@@ -72,6 +73,7 @@ async def change_row(
         StaleVersionError: The row has moved on; carries the current row and the fields in conflict.
         KeyReusedError: The idempotency key belongs to another request.
         NotFoundError: No such row, or none the caller may see.
+        ConflictError: The row was deleted.
         ForbiddenError: The caller may see the row and not change it.
     """
     write = write or _update_of(table, writer, row_id, changes)
@@ -88,6 +90,8 @@ async def change_row(
         current = await table.row(writer, row_id)
         if await writer.is_copy():
             return Changed(table.parse(current), replayed=True)
+        if current.get("deleted_at") is not None:
+            raise _deleted(table, row_id)
         if version in {None, current["version"]}:
             raise ForbiddenError(f"Your role may see this {table.noun} and not change it.")
         theirs = await _changed_since(table, writer, current, expected)
@@ -107,11 +111,20 @@ def _update_of(
 
     async def update(version: int | None) -> list[Row]:
         query = {table.key: f"eq.{row_id}", **table.columns}
+        if table.soft_deleted:
+            query["deleted_at"] = "is.null"
         if version is not None:
             query["version"] = f"eq.{version}"
         return await writer.update(table.name, query, body)
 
     return update
+
+
+def _deleted(table: Table[RecordT], row_id: UUID) -> ConflictError:
+    return ConflictError(
+        f"This {table.noun} was deleted. To go on with it, put it back first: "
+        f"POST /v1/history/{table.name}/{row_id}/restore."
+    )
 
 
 async def delete_row(

@@ -101,7 +101,7 @@ class Table(Generic[RecordT]):
         self._members = frozenset(self._fields)
         self._joined = joined
         self._by_name = False
-        self._soft_deleted = soft_deleted
+        self.soft_deleted = soft_deleted
         self.columns: dict[str, str] = {} if joined is None else {"select": joined.select()}
         self._adapters: dict[str, TypeAdapter[Any]] = {
             column: TypeAdapter(field.rebuild_annotation())
@@ -159,7 +159,7 @@ class Table(Generic[RecordT]):
         query = [*filters, *page.query(self.key)]
         if not any(name == "select" for name, _ in filters):
             query += self._listed().items()
-        if self._soft_deleted:
+        if self.soft_deleted:
             query.append(("deleted_at", "not.is.null" if deleted else "is.null"))
         found = await reader.select_text(self.name, query)
         count = found.count
@@ -324,6 +324,17 @@ class Table(Generic[RecordT]):
         if same and same_extra is not None:
             same = await same_extra(record)
         return Created(record, replayed=same)
+
+
+async def require_customer(reader: Reader, customer_id: UUID) -> None:
+    """Return if there is this customer, deleted or not.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    query = {"select": "id", "id": f"eq.{customer_id}"}
+    if not await reader.select("customers", query):
+        raise NotFoundError("There is no customer with this id.")
 
 
 def derived_id(table: str, user_id: UUID, key: str) -> UUID:

@@ -4,9 +4,10 @@ from uuid import uuid4
 
 import pytest
 
+from crm_service.invoices.schemas import InvoiceCreate, InvoiceItem
 from crm_service.jobs.schemas import JobCreate
 from crm_service.messages.schemas import MessageCreate
-from tests.support.crm import assert_problem
+from tests.support.crm import assert_problem, stored
 from tests.support.personas import AGENT
 
 
@@ -77,3 +78,34 @@ async def test_a_job_is_moved_to_another_customer(agent, customer, http, headers
     )
     assert response.status_code == 200
     assert response.json()["customer_id"] == other
+
+
+async def test_what_was_deleted_stays_as_it_is(agent, customer, http, headers, rest):
+    """Whoever still has it open is told; restored, it goes on."""
+    job = await agent.create_job(JobCreate(customer_id=customer.id, title="Boiler"))
+    lines = [InvoiceItem(description="Work", unit_price_cents=100)]
+    invoice = await agent.create_invoice(InvoiceCreate(customer_id=customer.id, items=lines))
+    seen = {**headers, "If-Match": "*"}
+    steps = [
+        ("jobs", job, "PATCH", "", {"title": "Heating"}),
+        ("jobs", job, "POST", "/cancel", None),
+        ("jobs", job, "POST", "/schedule", {"scheduled_start": "2026-12-01T09:00:00Z"}),
+        ("invoices", invoice, "PATCH", "", {"notes": "?"}),
+        ("invoices", invoice, "POST", "/send", None),
+        ("customers", customer, "PATCH", "", {"phone": "1"}),
+    ]
+    for kind, row in (("jobs", job), ("invoices", invoice), ("customers", customer)):
+        assert (await http.delete(f"/v1/{kind}/{row.id}", headers=headers)).status_code == 200
+    for kind, row, method, step, body in steps:
+        path = f"/v1/{kind}/{row.id}"
+        before = await stored(rest, kind, row.id)
+        response = await http.request(method, path + step, json=body, headers=seen)
+        problem = assert_problem(response, 409, "conflict")
+        assert f"/v1/history/{kind}/{row.id}/restore" in problem["detail"]
+        assert await stored(rest, kind, row.id) == before, path + step
+    (made,) = (await http.get(f"/v1/history/jobs/{job.id}?limit=2", headers=headers)).json()[
+        "entries"
+    ][1:]
+    path = f"/v1/history/jobs/{job.id}/restore"
+    assert (await http.post(path, json={"change_id": made["id"]}, headers=headers)).is_success
+    assert (await http.post(f"/v1/jobs/{job.id}/cancel", headers=headers)).is_success
