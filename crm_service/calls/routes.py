@@ -1,6 +1,6 @@
 """HTTP of calls. Agents log and edit their own; that is decided by the database."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
@@ -35,7 +35,7 @@ async def list_calls(
     page: _PageDep,
     text: SearchText = None,
     customer_id: UUID | None = None,
-    staff_id: UUID | None = None,
+    staff_id: UUID | Literal["me"] | None = None,
     direction: Annotated[Direction | None, Query()] = None,
     outcome: Annotated[list[Outcome] | None, Query(description="One or more.")] = None,
     since: Since = None,
@@ -45,7 +45,7 @@ async def list_calls(
     filters = [
         *search(("notes", "next_action"), text),
         *equals("customer_id", customer_id),
-        *equals("staff_id", staff_id),
+        *equals("staff_id", reader.caller.subject.user_id if staff_id == "me" else staff_id),
         *equals("direction", direction),
         *one_of("outcome", outcome),
         *between("started_at", since, until),

@@ -40,7 +40,7 @@ class LeadQuery(SearchQuery, total=False):
     """Which leads."""
 
     status: LeadStatus | Sequence[LeadStatus] | None
-    assigned_to: UUID | str | None
+    assigned_to: UUID | Literal["me", "nobody"] | str | None
     min_score: int | None
     follow_up_from: datetime | None
     follow_up_before: datetime | None
@@ -56,7 +56,7 @@ class CallQuery(SearchQuery, total=False):
     """Which calls."""
 
     customer_id: UUID | str | None
-    staff_id: UUID | str | None
+    staff_id: UUID | Literal["me"] | str | None
     direction: Direction | None
     outcome: Outcome | Sequence[Outcome] | None
     since: datetime | None

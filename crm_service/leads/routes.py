@@ -1,10 +1,11 @@
 """HTTP of leads. Agents see those assigned to them; that is decided by the database."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
+from crm_service.access import Reader
 from crm_service.dependencies import (
     IfMatch,
     PageDep,
@@ -20,6 +21,7 @@ from crm_service.dependencies import (
     say_replayed,
 )
 from crm_service.editing import change_row
+from crm_service.errors import ForbiddenError, UnknownReferenceError
 from crm_service.fields import VersionedBody
 from crm_service.filters import Filter, between, equals, one_of, search
 from crm_service.leads.schemas import (
@@ -34,7 +36,7 @@ from crm_service.leads.schemas import (
 )
 from crm_service.pagination import Page, PageRequest
 from crm_service.problems import describe
-from crm_service.tables import Table
+from crm_service.tables import Table, require_customer
 from crm_service.versions import expected_version
 
 router = APIRouter(tags=["leads"])
@@ -54,7 +56,7 @@ async def list_leads(
     page: _PageDep,
     text: SearchText = None,
     status: Annotated[list[LeadStatus] | None, Query(description="One or more.")] = None,
-    assigned_to: UUID | None = None,
+    assigned_to: UUID | Literal["me", "nobody"] | None = None,
     min_score: Annotated[int | None, Query(ge=0, le=100)] = None,
     follow_up_from: Since = None,
     follow_up_before: Until = None,
@@ -63,7 +65,7 @@ async def list_leads(
     filters = [
         *_of_customers_found(text),
         *one_of("status", status),
-        *equals("assigned_to", assigned_to),
+        *_assigned_to(reader, assigned_to),
         *between("score", min_score, None),
         *between("next_follow_up_at", follow_up_from, follow_up_before),
     ]
@@ -76,13 +78,17 @@ async def get_lead(reader: ReaderDep, customer_id: UUID) -> Response:
     return await _leads.answer(reader, customer_id)
 
 
-@router.post(_LEAD, status_code=status.HTTP_201_CREATED, responses=describe(409))
+@router.post(_LEAD, status_code=status.HTTP_201_CREATED, responses=describe(404, 409))
 async def create_lead(
     writer: WriterDep, response: Response, customer_id: UUID, body: LeadCreate
 ) -> LeadRead:
     """Make a customer a lead; there is one lead per customer."""
     columns = body.columns(writer.caller.subject.user_id)
-    created = await _leads.create(writer, customer_id, columns)
+    try:
+        created = await _leads.create(writer, customer_id, columns)
+    except UnknownReferenceError:
+        await require_customer(writer, customer_id)
+        raise
     collection = "/v1/customers"
     response = _located(response, f"{collection}/{customer_id}/lead", replayed=created.replayed)
     return answer(response, created.record)
@@ -134,13 +140,18 @@ async def list_lead_notes(
     return found
 
 
-@router.post(_LEAD + "/notes", status_code=status.HTTP_201_CREATED, responses=describe(409))
+@router.post(_LEAD + "/notes", status_code=status.HTTP_201_CREATED, responses=describe(404, 409))
 async def create_lead_note(
     writer: WriterDep, response: Response, customer_id: UUID, body: LeadNoteCreate
 ) -> LeadNoteRead:
     """Write a note on a lead."""
     columns = {**body.columns(), "customer_id": customer_id}
-    created = await _notes.create(writer, body.id, columns)
+    try:
+        created = await _notes.create(writer, body.id, columns)
+    except (ForbiddenError, UnknownReferenceError):
+        # To an agent no lead and somebody else's are the same.
+        await _leads.get(writer, customer_id)
+        raise
     return answer_created(response, created, f"/v1/customers/{customer_id}/lead/notes")
 
 
@@ -164,6 +175,12 @@ async def update_lead_note(
     await _notes.answer(writer, note_id, equals("customer_id", customer_id))
     changed = await change_row(_notes, writer, note_id, body.changes(), expected)
     return answer_changed(response, changed)
+
+
+def _assigned_to(reader: Reader, who: UUID | str | None) -> list[Filter]:
+    if who == "nobody":
+        return [("assigned_to", "is.null")]
+    return equals("assigned_to", reader.caller.subject.user_id if who == "me" else who)
 
 
 def _of_customers_found(text: str | None) -> list[Filter]:

@@ -15,7 +15,7 @@ from crm_service.dependencies import (
     WriterDep,
     answer_created,
 )
-from crm_service.errors import NotFoundError
+from crm_service.errors import NotFoundError, RuleRefusedError, UnknownReferenceError
 from crm_service.filters import between, equals, search
 from crm_service.loyalty.schemas import (
     EntryKind,
@@ -27,7 +27,7 @@ from crm_service.loyalty.schemas import (
 )
 from crm_service.pagination import Page
 from crm_service.problems import describe
-from crm_service.tables import Created, Table
+from crm_service.tables import Created, Table, require_customer
 
 router = APIRouter(prefix="/loyalty", tags=["loyalty"])
 _ledger = Table("loyalty_transactions", LoyaltyEntryRead, noun="ledger entry", soft_deleted=False)
@@ -66,9 +66,7 @@ async def get_loyalty_account(reader: ReaderDep, customer_id: UUID) -> LoyaltyAc
     rows = await reader.select("loyalty_accounts", {"customer_id": f"eq.{customer_id}"})
     if rows:
         return LoyaltyAccountRead.model_validate(rows[0])
-    query = {"select": "id", "id": f"eq.{customer_id}"}
-    if not await reader.select("customers", query):
-        raise NotFoundError("There is no customer with this id.")
+    await require_customer(reader, customer_id)
     return LoyaltyAccountRead(customer_id=customer_id, balance=0, last_entry=0)
 
 
@@ -105,4 +103,14 @@ async def redeem_points(
 async def _book(
     writer: Writer, body: PointsGrant | PointsAdjustment | PointsRedemption, kind: EntryKind
 ) -> Created[LoyaltyEntryRead]:
-    return await _ledger.create(writer, body.id, {**body.columns(), "kind": kind})
+    try:
+        return await _ledger.create(writer, body.id, {**body.columns(), "kind": kind})
+    except RuleRefusedError:
+        # The database looks at the balance before it looks for the customer.
+        try:
+            await require_customer(writer, body.customer_id)
+        except NotFoundError:
+            raise UnknownReferenceError(
+                "There is no customer with the id given as customer_id."
+            ) from None
+        raise

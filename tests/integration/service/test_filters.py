@@ -36,7 +36,11 @@ LISTS: dict[str, tuple[str, str, str, dict[str, list[tuple[str, str]]]]] = {
         "true",
         {
             "status": [("new", "status = 'new'"), ("won&status=lost", "status in ('won', 'lost')")],
-            "assigned_to": [(AGENT.uid, f"assigned_to = '{AGENT.uid}'")],
+            "assigned_to": [
+                (AGENT.uid, f"assigned_to = '{AGENT.uid}'"),
+                ("me", f"assigned_to = '{ADMIN.uid}'"),
+                ("nobody", "assigned_to is null"),
+            ],
             "min_score": [("50", "score >= 50")],
             "follow_up_from": [(DAY, f"next_follow_up_at >= '{DAY}'")],
             "follow_up_before": [(DAY, f"next_follow_up_at < '{DAY}'")],
@@ -54,7 +58,10 @@ LISTS: dict[str, tuple[str, str, str, dict[str, list[tuple[str, str]]]]] = {
         "true",
         {
             "customer_id": [(OWN, f"customer_id = '{OWN}'")],
-            "staff_id": [(AGENT.uid, f"staff_id = '{AGENT.uid}'")],
+            "staff_id": [
+                (AGENT.uid, f"staff_id = '{AGENT.uid}'"),
+                ("me", f"staff_id = '{ADMIN.uid}'"),
+            ],
             "direction": [("inbound", "direction = 'inbound'")],
             "outcome": [("busy&outcome=demo_booked", "outcome in ('busy', 'demo_booked')")],
             "since": [(DAY, f"started_at >= '{DAY}'")],

@@ -72,6 +72,19 @@ async def test_agents_do_not_see_leads_of_others(ask, lead):
     assert listed["items"] == []
 
 
+async def test_what_is_not_there_is_404_to_everybody(ask, lead):
+    """No customer, no lead, or somebody else's: the path leads nowhere, whatever the role."""
+    path, _ = lead
+    none, note = f"customers/{customer_id(1999)}/lead", {"body": "Who?"}
+    for who in (AGENT, MANAGER):
+        problem = assert_problem(await ask(who, "POST", none, {}), 404, "not-found")
+        assert problem["detail"] == "There is no customer with this id."
+        assert_problem(await ask(who, "POST", f"{none}/notes", note), 404, "not-found")
+    take = {"assigned_to": MANAGER.uid, "version": 1}
+    assert (await ask(MANAGER, "PATCH", path, take)).status_code == 200
+    assert_problem(await ask(AGENT, "POST", f"{path}/notes", note), 404, "not-found")
+
+
 async def test_leads_are_filtered_and_sorted(ask, lead):
     """By status and score, best first."""
     response = await ask(MANAGER, "GET", "leads?status=new&status=won&min_score=30&sort=-score")

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from crm_service.errors import CrmProblemError
-from crm_service.loyalty.schemas import PointsAdjustment, PointsGrant
+from crm_service.loyalty.schemas import PointsAdjustment, PointsGrant, PointsRedemption
 
 
 async def test_points_are_booked_in_order(agent, manager, customer):
@@ -60,3 +60,14 @@ async def test_an_unknown_customer_has_no_account(agent):
     with pytest.raises(CrmProblemError) as caught:
         await agent.get_loyalty_account(uuid4())
     assert caught.value.status == 404
+
+
+async def test_nobody_has_no_points_to_spend(manager):
+    """An id that is no customer's is told, not a balance of 0."""
+    for book, body in (
+        (manager.redeem_points, PointsRedemption(customer_id=uuid4(), points=5)),
+        (manager.adjust_points, PointsAdjustment(customer_id=uuid4(), points=-5)),
+    ):
+        with pytest.raises(CrmProblemError) as caught:
+            await book(body)
+        assert (caught.value.status, caught.value.code) == (409, "unknown-reference")
