@@ -5,6 +5,7 @@ None of these tests calls `private.new_sync_epoch()` where the product notices b
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -67,6 +68,17 @@ async def live_past_a_backup(url: str) -> Reader:
     try:
         await write(db, "lost")
         return await read_head(db)
+    finally:
+        await db.close()
+
+
+async def recovery_has_ended(url: str) -> None:
+    """Wait until the server writes: before, it answers readers, still on the timeline it replays."""
+    db = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(30):
+            while await db.fetchval("select pg_is_in_recovery()"):
+                await asyncio.sleep(0.02)
     finally:
         await db.close()
 
@@ -231,6 +243,7 @@ def files() -> Iterator[Files]:
 async def test_files_recovered_to_a_point_in_time_are_noticed(files: Files) -> None:
     reader = await live_past_a_backup(files.url)
     files.put_back(recover=True)
+    await recovery_has_ended(files.url)
     await check_the_lost_future_is_noticed(files.url, reader)
 
 
