@@ -5,7 +5,6 @@ None of these tests calls `private.new_sync_epoch()` where the product notices b
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from local_stack.postgres.binaries import wheel_install
 from tests.feed.oracle import Connection, faults_of_feed
 from tests.support.cluster import SEEDED, Database, TestCluster
 from tests.support.personas import acting_as, customer_id
+from tests.support.waiting import eventually
 
 A = customer_id(1)
 SCOPE = f"customer:{A}"
@@ -73,12 +73,10 @@ async def live_past_a_backup(url: str) -> Reader:
 
 
 async def recovery_has_ended(url: str) -> None:
-    """Wait until the server writes: before, it answers readers, still on the timeline it replays."""
+    """Wait until the server writes: before, it answers on the timeline that it replays."""
     db = await asyncpg.connect(url)
     try:
-        async with asyncio.timeout(30):
-            while await db.fetchval("select pg_is_in_recovery()"):
-                await asyncio.sleep(0.02)
+        await eventually(lambda: db.fetchval("select not pg_is_in_recovery()"), 30)
     finally:
         await db.close()
 
