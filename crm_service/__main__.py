@@ -22,6 +22,7 @@ from crm_service.settings import Settings
 _GRACE_S = 10
 _BACKLOG = 2048
 _EXIT_USAGE = 2
+_MAX_UNREAD_S = 24 * 3600
 _YOUNG_OBJECTS, _YOUNG_ROUNDS, _OLD_ROUNDS = 10_000, 20, 20
 _EXIT_PORT_TAKEN = 3
 
@@ -40,7 +41,7 @@ def main() -> int:
         )
         return _EXIT_USAGE
     try:
-        listener = _listen(settings.host, settings.port)
+        listener = _listen(settings.host, settings.port, unread_s=settings.body_pause_s)
     except OSError as error:
         sys.stderr.write(_render_listen_error(settings.host, settings.port, error))
         return _EXIT_PORT_TAKEN
@@ -113,13 +114,17 @@ def _render_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, unread_s: float) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio turns Nagle's algorithm off only for sockets that say
     # they are TCP; without it every answer waits 40 ms for the peer's delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "linux":
+            # Its connections have it, too: who does not read an answer would keep it here for ever.
+            unread_ms = int(min(unread_s, _MAX_UNREAD_S) * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, unread_ms))
         listener.bind((host, port))
         # Listen before the address is announced: early callers queue instead of being refused.
         listener.listen(_BACKLOG)

@@ -211,7 +211,8 @@ class Settings(BaseSettings):
     body_pause_s: float = Field(
         default=20.0, gt=0, validation_alias=AliasChoices("CRM_BODY_PAUSE_S", "body_pause_s")
     )
-    """Longest wait for a request's head, and longest pause inside its body."""
+    """Longest wait for a request's head, and longest pause inside its body or, on Linux, in the
+    reading of its answer."""
     cors_origins: Annotated[str, AfterValidator(_checked_origins)] = Field(
         default="", validation_alias=AliasChoices("CRM_CORS_ORIGINS", "cors_origins")
     )

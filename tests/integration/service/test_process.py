@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,3 +58,34 @@ async def test_a_taken_port_is_told_in_one_line(stack):
         assert "CRM_PORT" in log.decode()
         assert log.count(b"\n") == 1
         assert first.returncode is None
+
+
+def send_without_reading(url: str, times: int) -> socket.socket:
+    """Ask for the same document many times over on one connection, and take nothing."""
+    host, port = url.removeprefix("http://").split(":")
+    caller = socket.socket()
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    caller.settimeout(3)
+    caller.connect((host, int(port)))
+    caller.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * times)
+    return caller
+
+
+def read_all(caller: socket.socket) -> None:
+    """Read until nothing more comes."""
+    with contextlib.suppress(TimeoutError):
+        while caller.recv(1_000_000):
+            pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels have no such limit")
+async def test_who_does_not_read_the_answer_is_left(stack):
+    """A connection whose answers nobody takes is given up; others are served all the while."""
+    async with serving(stack, CRM_BODY_PAUSE_S="1") as (_, url):
+        with send_without_reading(url, times=100) as caller:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                for _ in range(8):
+                    await asyncio.sleep(1)
+                    assert (await client.get(f"{url}/live")).status_code == 200
+            with pytest.raises(ConnectionResetError):
+                await asyncio.to_thread(read_all, caller)
