@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from crm_service.app import create_app
 from crm_service.observability import configure_logging
+from crm_service.protection import SecurityHeaders
 from crm_service.protocol import ServiceProtocol
 from crm_service.settings import Settings
 
@@ -51,10 +52,17 @@ def main() -> int:
     sys.stderr.write(f"crm_service listens on http://{address} (documentation: /docs)\n")
     app = create_app(settings)
     _spare_garbage_collector()
+    protocol = partial(
+        ServiceProtocol,
+        head_s=settings.body_pause_s,
+        protection=SecurityHeaders(https_only=settings.environment == "production"),
+        metrics=app.state.metrics,
+    )
     config = uvicorn.Config(
         app,
         # Called as a class is.
-        http=cast("Any", partial(ServiceProtocol, head_s=settings.body_pause_s)),
+        http=cast("Any", protocol),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

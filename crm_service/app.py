@@ -83,6 +83,7 @@ _CORS_ANSWER_HEADERS = [
     "Location",
     "Retry-After",
     "X-Merged-Fields",
+    "X-Problem",
     "X-Request-Id",
 ]
 

@@ -9,7 +9,9 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from crm_service.joined_writes import JoinedWritesProtocol
-from crm_service.problems import framework_problem
+from crm_service.metrics import Metrics
+from crm_service.problems import PROBLEM_HEADER, framework_problem
+from crm_service.protection import SecurityHeaders
 from crm_service.request_context import choose_request_id
 
 # Proxies allow 8 to 64 KiB. What one read of the socket brings counts as a whole, as it comes.
@@ -17,16 +19,27 @@ _MAX_HEAD_BYTES = 65_536
 
 
 class ServiceProtocol(JoinedWritesProtocol):
-    """What ``uvicorn.Config`` takes as ``http``, once ``head_s`` is given.
+    """What ``uvicorn.Config`` takes as ``http``, once the named arguments are given.
 
     Args:
         head_s: Longest wait for the head of a request, in seconds, from the connection or from its
             first byte on; then the connection is closed.
+        protection: Headers of every answer.
+        metrics: Where refusals are counted.
     """
 
-    def __init__(self, *args: Any, head_s: float, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        head_s: float,
+        protection: SecurityHeaders,
+        metrics: Metrics,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self._head_s = head_s
+        self._protection = protection
+        self._metrics = metrics
         self._head_is_whole = False
         self._head_bytes = 0
         self._giving_up: asyncio.TimerHandle | None = None
@@ -69,6 +82,9 @@ class ServiceProtocol(JoinedWritesProtocol):
         """Refuse what is no HTTP."""
         self._refuse(400)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: a wish for another protocol is passed over (RFC 9110, 7.8)."""
+
     def _wait(self) -> None:
         self._giving_up = self.loop.call_later(self._head_s, self._give_up)
 
@@ -91,7 +107,9 @@ class ServiceProtocol(JoinedWritesProtocol):
             return
         request_id = choose_request_id(None)
         answer = framework_problem(status, request_id, {"X-Request-Id": request_id})
-        head = [*answer.raw_headers, (b"connection", b"close")]
+        self._metrics.problem(answer.headers[PROBLEM_HEADER])
+        protection = self._protection.headers("", ())
+        head = [*answer.raw_headers, *protection, (b"connection", b"close")]
         lines = b"".join(b"%b: %b\r\n" % line for line in head)
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + bytes(answer.body))
         self.transport.close()

@@ -89,3 +89,52 @@ async def test_who_does_not_read_the_answer_is_left(stack):
                     assert (await client.get(f"{url}/live")).status_code == 200
             with pytest.raises(ConnectionResetError):
                 await asyncio.to_thread(read_all, caller)
+
+
+async def exchange(url: str, *pieces: bytes) -> bytes:
+    """Send bytes, and return all that comes until the service closes the connection."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for piece in pieces:
+        writer.write(piece)
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_refusals_of_the_connection_are_as_protected_and_counted_as_others(stack):
+    """What is no HTTP, and a head without end: the headers of every answer, and a number."""
+    headers = (
+        b"x-content-type-options",
+        b"content-security-policy",
+        b"strict-transport-security",
+        b"x-request-id",
+    )
+    async with serving(stack, CRM_ENVIRONMENT="production") as (_, url):
+        for pieces, status in (
+            ([b"no http\r\n\r\n"], 400),
+            ([b"GET / HTTP/1.1\r\nHost: x\r\nX: ", b"a" * 40_000, b"a" * 30_000], 431),
+        ):
+            head, _, body = (await exchange(url, *pieces)).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 %d " % status)
+            assert [name for name in headers if b"\r\n%b: " % name not in head] == []
+            assert body
+        async with httpx.AsyncClient(trust_env=False) as client:
+            metrics = (await client.get(f"{url}/metrics")).text
+    assert 'crm_problems_total{code="bad-request"} 1.0' in metrics
+    assert 'crm_problems_total{code="head-too-large"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+async def test_a_wish_for_another_protocol_is_passed_over(stack, protocol):
+    """The request is answered as any other; there is nothing to upgrade to."""
+    upgrade = b"Connection: Upgrade, close\r\nUpgrade: " + protocol + b"\r\n"
+    key = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    async with serving(stack) as (_, url):
+        for path, status in ((b"/live", b"200"), (b"/v1/me", b"401")):
+            request = b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n" + upgrade + key + b"\r\n"
+            answer = await exchange(url, request)
+            assert answer.startswith(b"HTTP/1.1 " + status)
+            assert b"x-content-type-options: nosniff" in answer

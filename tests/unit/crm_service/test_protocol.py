@@ -8,6 +8,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from crm_service.metrics import Metrics
+from crm_service.protection import SecurityHeaders
 from crm_service.protocol import ServiceProtocol
 
 HEAD_S = 0.15
@@ -29,7 +31,16 @@ async def connect():
     config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_keep_alive=1)
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
-        lambda: ServiceProtocol(config, state, {}, head_s=HEAD_S), "127.0.0.1", 0
+        lambda: ServiceProtocol(
+            config,
+            state,
+            {},
+            head_s=HEAD_S,
+            protection=SecurityHeaders(https_only=False),
+            metrics=Metrics(),
+        ),
+        "127.0.0.1",
+        0,
     )
 
     @asynccontextmanager
