@@ -26,7 +26,8 @@
     │   ├── SecretUnreadableError     500  a stored value does not open
     │   └── InternalError             500  a bug
     └── ClientError                        raised by ``crm_service.client``
-        ├── CrmProblemError                the service answered with a problem
+        ├── CrmProblemError                the service answered with a problem; those that carry
+        │                                  more than words have classes of their own there
         └── CrmUnreachableError            no answer
 """
 
@@ -353,11 +354,15 @@ class CrmProblemError(ClientError):
         status: HTTP status.
         code: Last part of the problem's ``type``; empty if the answer was no problem document.
         problem: The whole document.
+        retry_after_s: Seconds to wait before another attempt, if the service named any.
     """
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+    def __init__(
+        self, status: int, problem: Mapping[str, Any], retry_after_s: int | None = None
+    ) -> None:
         self.status = status
         self.problem = dict(problem)
+        self.retry_after_s = retry_after_s
         kind = str(problem.get("type", ""))
         self.code = kind.removeprefix(TYPE_PREFIX) if kind.startswith(TYPE_PREFIX) else ""
         self.detail = str(problem.get("detail", ""))
@@ -372,3 +377,5 @@ class CrmProblemError(ClientError):
 
 class CrmUnreachableError(ClientError):
     """The service gave no answer; whether a write took effect is unknown."""
+
+    retryable: ClassVar[bool] = True

@@ -1,7 +1,10 @@
 """How the typed client talks: one request, one answer, errors of one tree."""
 
+import asyncio
+import copy
 import inspect
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import date
 from types import TracebackType
@@ -11,7 +14,8 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from crm_service.errors import TYPE_PREFIX, CrmProblemError, CrmUnreachableError
+from crm_service.client.problems import problem_of_answer, problem_of_event
+from crm_service.errors import CrmProblemError, CrmUnreachableError
 from crm_service.fields import Body
 
 TokenSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
@@ -26,23 +30,50 @@ class Event(NamedTuple):
     id: str | None
 
 
+class Answered(NamedTuple):
+    """How the service answered a call, besides the row.
+
+    Attributes:
+        method: HTTP method.
+        path: Below ``/v1/``.
+        status: HTTP status.
+        request_id: Names the request in the service's log.
+        merged: Fields that others had changed meanwhile, and that were kept.
+        replayed: A copy of this request had taken effect before.
+    """
+
+    method: str
+    path: str
+    status: int
+    request_id: str
+    merged: tuple[str, ...]
+    replayed: bool
+
+
 _M = TypeVar("_M", bound=BaseModel)
 _DEFAULT_TIMEOUT_S = 30.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
 class CrmConnection:
     """Talk to one ``crm_service`` as one member of staff.
 
     Every method raises ``CrmProblemError`` when the service refuses or fails, and
-    ``CrmUnreachableError`` when there is no answer. Creations carry an id and an idempotency key,
-    so that repeating one with the same body object is safe if it names its ``id``. Cancelling a
-    write leaves open whether it took effect.
+    ``CrmUnreachableError`` when there is no answer. Cancelling a write leaves open whether it took
+    effect.
 
     Args:
         base_url: Address of the service.
         token_source: Asked before every request.
         http: Client to use instead of an own one; not closed here.
         timeout_s: Longest wait for an answer.
+        attempts: How often a call is sent before it fails without an answer, or because the
+            service cannot serve right now. Copies of a write carry one ``Idempotency-Key``: it
+            takes effect once. Imports and streams are sent once.
+        on_answer: Told of every good answer: what was merged, whether it was a replay.
+
+    Raises:
+        ValueError: ``attempts`` is below 1.
     """
 
     def __init__(
@@ -52,12 +83,19 @@ class CrmConnection:
         *,
         http: httpx.AsyncClient | None = None,
         timeout_s: float = _DEFAULT_TIMEOUT_S,
+        attempts: int = 1,
+        on_answer: Callable[[Answered], None] | None = None,
     ) -> None:
+        if attempts < 1:
+            raise ValueError("attempts must be at least 1")
         self._base_url = base_url.rstrip("/")
         self._token_source = token_source
         self._owns_http = http is None
         self._http = http or httpx.AsyncClient(trust_env=False)
         self._timeout_s = timeout_s
+        self._attempts = attempts
+        self._on_answer = on_answer
+        self._key: str | None = None
 
     async def __aenter__(self) -> Self:
         """Return the client itself."""
@@ -76,6 +114,20 @@ class CrmConnection:
         """Close the connections, unless the HTTP client was passed in."""
         if self._owns_http:
             await self._http.aclose()
+
+    def keyed(self, key: str) -> Self:
+        """Return this client for one write under a key of the caller's own.
+
+        A script that may be started again after it broke off gives each of its writes a key that is
+        the same the next time: what took effect is answered, and not done twice.
+
+        Args:
+            key: ``Idempotency-Key``, 1 to 200 printable ASCII characters without spaces.
+        """
+        keyed = copy.copy(self)
+        keyed._key = key  # noqa: SLF001 - a copy of this very object
+        keyed._owns_http = False  # noqa: SLF001
+        return keyed
 
     async def request(
         self,
@@ -99,27 +151,46 @@ class CrmConnection:
             CrmProblemError: Any other status.
             CrmUnreachableError: No answer.
         """
-        sent = {"Authorization": f"Bearer {await self._token()}", **(headers or {})}
+        sent = dict(headers or {})
         content = None
         if method != "GET":
-            sent.setdefault("Idempotency-Key", str(uuid4()))
+            sent.setdefault("Idempotency-Key", self._key or str(uuid4()))
         if body is not None:
             sent["Content-Type"] = "application/json"
             content = body.model_dump_json(exclude_unset=True)
         params = {name: value for name, value in (query or {}).items() if value is not None}
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return await self._send(method, path, params, content, sent)
+            except (CrmProblemError, CrmUnreachableError) as error:
+                if attempt == self._attempts or not error.retryable:
+                    raise
+                await asyncio.sleep(_pause_s(error, attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        content: str | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Response:
         try:
             response = await self._http.request(
                 method,
                 f"{self._base_url}/v1/{path}",
                 params={name: _parameter(value) for name, value in params.items()},
                 content=content,
-                headers=sent,
+                headers={"Authorization": f"Bearer {await self._token()}", **headers},
                 timeout=self._timeout_s,
             )
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if not response.is_success:
-            raise CrmProblemError(response.status_code, _problem(response))
+            raise problem_of_answer(response)
+        if self._on_answer is not None:
+            self._on_answer(_answered(method, path, response))
         return response
 
     async def stream(
@@ -154,11 +225,10 @@ class CrmConnection:
             ) as response:
                 if not response.is_success:
                     await response.aread()
-                    raise CrmProblemError(response.status_code, _problem(response))
+                    raise problem_of_answer(response)
                 async for event in _events(response):
                     if event.name == "problem":
-                        problem = {**event.data, "type": f"{TYPE_PREFIX}{event.data.get('code')}"}
-                        raise CrmProblemError(response.status_code, problem)
+                        raise problem_of_event(response.status_code, event.data)
                     yield event
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
@@ -221,12 +291,24 @@ def _parameter(value: Any) -> str | list[str]:
     return str(value)
 
 
-def _problem(response: httpx.Response) -> dict[str, Any]:
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    return document if isinstance(document, dict) else {"detail": "not a problem document"}
+def _pause_s(error: CrmProblemError | CrmUnreachableError, attempt: int) -> float:
+    """Return how long to wait: as the service said, or longer each time and not all at once."""
+    if isinstance(error, CrmProblemError) and error.retry_after_s is not None:
+        return float(error.retry_after_s)
+    longest = min(_FIRST_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - nothing secret
+
+
+def _answered(method: str, path: str, response: httpx.Response) -> Answered:
+    merged = response.headers.get("X-Merged-Fields", "")
+    return Answered(
+        method,
+        path,
+        response.status_code,
+        response.headers.get("X-Request-Id", ""),
+        tuple(merged.split(", ")) if merged else (),
+        response.headers.get("Idempotency-Replayed") == "true",
+    )
 
 
 def _parsed(response: httpx.Response, model: type[_M]) -> _M:

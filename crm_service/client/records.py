@@ -79,6 +79,7 @@ class RecordCalls(CrmConnection):
             CrmProblemError: Refused, at once or half-way; importing again continues.
             CrmUnreachableError: No answer, or the connection broke.
         """
+        key = key or self._key
         headers = {"Content-Type": "text/csv", **({"Idempotency-Key": key} if key else {})}
         path = f"imports/{kind}"
         async for event in self.stream("POST", path, query=query, content=content, headers=headers):
