@@ -23,6 +23,7 @@ from portal_sdk._runtime.doorbells import RealtimeTransport
 from portal_sdk._runtime.driver import Driver
 from portal_sdk._runtime.http import HttpApi
 from portal_sdk._runtime.http_pool import PooledHttp
+from portal_sdk._runtime.releases import note_release, wait_for_release
 from portal_sdk._runtime.room_hub import RoomHub
 from portal_sdk._runtime.server_clock import ServerClock
 from portal_sdk._runtime.threads import check_loop
@@ -126,6 +127,7 @@ class Portal:
     # Life.
 
     async def __aenter__(self) -> Self:
+        await wait_for_release(self._store, self._config.close_timeout_s)
         if self._driver is not None:
             raise StateError("A portal is entered once; make a new one")
         if self._board.state is SyncState.CLOSED:
@@ -136,15 +138,9 @@ class Portal:
         http = self._create_http()
         self._desk.start(http, self._store)
         self._driver = Driver(
-            self._core,
-            self._config,
-            project=self._url,
-            http=http,
-            tokens=tokens,
-            transport=self._create_transport(),
-            store=self._store,
-            observer=self,
-        )
+            self._core, self._config, project=self._url, http=http, tokens=tokens,
+            transport=self._create_transport(), store=self._store, observer=self,
+        )  # fmt: skip
         self._desk.connect(self._driver.post)
         self._driver.post(Started())
         self._driver_task = asyncio.create_task(self._run(self._driver), name="portal-driver")
@@ -162,7 +158,8 @@ class Portal:
         """Close the portal: sockets, tasks and store; streams end. Calling it twice is harmless.
 
         Cancellation:
-            Safe to repeat; what was not released is released by the next call.
+            Safe; the store is released all the same, and who enters a portal on it waits for that.
+            Callbacks that still run are ended by the next call.
         """
         driver, task = self._driver, self._driver_task
         if driver is None or task is None:
@@ -171,6 +168,7 @@ class Portal:
             return
         check_loop(self._loop)
         driver.handle_now(CloseAsked())
+        note_release(self._store, task)
         await asyncio.wait([task])
         others = self._callback_tasks - {asyncio.current_task()}  # a callback may close the portal
         for callback_task in others:

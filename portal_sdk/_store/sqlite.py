@@ -37,10 +37,13 @@ class SqliteStore:
     server again. A file that is not ours is never touched.
 
     All threads use one connection, each for one whole transaction at a time.
+
+    Attributes:
+        path: The file.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
         self._connection: sqlite3.Connection | None = None
         self._turn = threading.RLock()
         self._generation = self._newest_generation = 0
@@ -51,7 +54,7 @@ class SqliteStore:
     @property
     def is_large(self) -> bool:
         """Whether reading or erasing all of it would hold up an event loop."""
-        paths = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        paths = (self.path, self.path.with_name(f"{self.path.name}-wal"))
         try:
             return sum(path.stat().st_size for path in paths if path.exists()) > LARGE_BYTES
         except OSError:
@@ -65,7 +68,7 @@ class SqliteStore:
             try:
                 self._connection = self._connect()
             except sqlite3.DatabaseError as error:
-                if not _is_damage(error) or not is_our_file(self._path):
+                if not _is_damage(error) or not is_our_file(self.path):
                     raise self._translate(error) from error
                 self._begin_anew()
 
@@ -242,13 +245,13 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         self._create_privately()
         connection = sqlite3.connect(
-            self._path, timeout=0.2, isolation_level=None, check_same_thread=False
+            self.path, timeout=0.2, isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute("pragma locking_mode = exclusive")
             if complaint := complaint_about(connection):
                 raise StoreUnusableError(
-                    f"The store {self._path} {complaint}: give this portal its own file"
+                    f"The store {self.path} {complaint}: give this portal its own file"
                 )
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = normal")
@@ -264,7 +267,7 @@ class SqliteStore:
     def _create_privately(self) -> None:
         """A new file is for its owner alone: it holds a person's data. SQLite's own follow it."""
         with suppress(OSError):  # it exists, or SQLite says better why it cannot be made
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
     def _note_generation(self, connection: sqlite3.Connection, meta: dict[str, str]) -> None:
         self._generation = int(meta.get("generation", "0"))
@@ -305,12 +308,12 @@ class SqliteStore:
     def _begin_anew(self) -> None:
         """Put a damaged file aside, complete, and begin an empty one."""
         self._release()
-        aside = self._path.with_name(f"{self._path.name}.damaged")
-        logger.error("The store %s is damaged; it is kept as %s", self._path.name, aside.name)
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        logger.error("The store %s is damaged; it is kept as %s", self.path.name, aside.name)
         try:
             for suffix in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            self._path.replace(aside)
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self.path.replace(aside)
             self._generation = self._newest_generation = 0
             self._connection = self._connect()
         except (OSError, sqlite3.Error) as error:
@@ -328,7 +331,7 @@ class SqliteStore:
                 if connection.in_transaction:
                     connection.execute("rollback")
                 raise StoreError(
-                    f"The store {self._path.name} could not be {doing}: {error}"
+                    f"The store {self.path.name} could not be {doing}: {error}"
                 ) from error
             except BaseException:
                 connection.execute("rollback")
@@ -336,7 +339,7 @@ class SqliteStore:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise StoreError(f"The store {self._path.name} is not open")
+            raise StoreError(f"The store {self.path.name} is not open")
         return self._connection
 
     def _translate(self, error: Exception) -> StoreError:
@@ -344,12 +347,12 @@ class SqliteStore:
             return error
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             return StoreLockedError(
-                f"The store {self._path} is in use by another process or portal: close that one,"
+                f"The store {self.path} is in use by another process or portal: close that one,"
                 " or give this portal its own file"
             )
         return StoreUnusableError(
-            f"The store {self._path} cannot be used: {_advice(self._path, error)}",
-            path=str(self._path),
+            f"The store {self.path} cannot be used: {_advice(self.path, error)}",
+            path=str(self.path),
         )
 
 

@@ -13,7 +13,8 @@ from portal_sdk import (
     PortalClosedError,
     StateError,
 )
-from portal_sdk._runtime import tokens
+from portal_sdk._runtime import releases, tokens
+from portal_sdk._store import SqliteStore
 from portal_sdk.testing import FakeProject
 from tests.support.waiting import eventually
 
@@ -152,3 +153,47 @@ async def test_a_cancellation_at_any_moment_leaves_no_task_and_a_sound_store(
         )
         bodies = [message.body for message in portal.messages]
         assert len(bodies) == len(set(bodies)), "a message was sent twice"
+
+
+async def test_a_store_can_be_opened_again_at_once_when_closing_was_cancelled(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """After each number of turns of the loop; the next portal waits for the release."""
+    monkeypatch.setattr(tokens._PasswordSession, "prove", lambda _self, _salt: b"p" * 32)
+    project = FakeProject()
+    jo = project.add_customer()
+    store, turns, was_cancelled = tmp_path / "portal.db", 1, True
+    while was_cancelled:
+        portal = project.portal(jo, store=store)
+        await portal.__aenter__()
+        await portal.ready()
+        await portal.messages.send(f"message {turns}")
+        closing = asyncio.create_task(portal.close())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_cancelled = not closing.done() and closing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await closing
+        async with project.portal(jo, store=store) as again:
+            assert portal.status.state == "closed"
+            await again.ready()
+        turns += 1
+    assert turns > 3, "closing was not cancelled at its later moments"
+    assert releases._closing == {}
+
+
+async def test_nobody_waits_long_for_a_release_nor_for_one_of_another_loop(tmp_path: Path) -> None:
+    """Then it is said that the file is in use, as for another process."""
+    store = SqliteStore(tmp_path / "portal.db")
+    stuck = asyncio.create_task(asyncio.sleep(60))
+    releases.note_release(store, stuck)  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        await releases.wait_for_release(store, 0.01)
+
+    async def elsewhere() -> None:
+        await releases.wait_for_release(store, 60)
+
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(asyncio.run, elsewhere())
+    stuck.cancel()
+    await asyncio.wait([stuck])
