@@ -202,7 +202,7 @@ class OutboxRunner:
             finally:
                 self._captured = None
             self._overlay.take_base(key, row, row)
-        if shifts := self._overlay.predict_again():
+        if self.machine.entries and (shifts := self._overlay.predict_again()):
             self._host.shown(shifts)
 
     async def close(self) -> None:

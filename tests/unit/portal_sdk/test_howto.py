@@ -62,7 +62,7 @@ async def test_the_examples_about_writes_run(capsys: Any) -> None:
         assert portal.loyalty.balance == 30
     printed = capsys.readouterr().out
     assert "the balance is not enough" in printed
-    assert "None 30\n" in printed
+    assert "None True\n" in printed
 
 
 async def test_the_examples_about_views_and_metrics_run(capsys: Any) -> None:
