@@ -178,7 +178,13 @@ ANSWERS: dict[str, Any] = {
         "value": "4711#",
         "version": 1,
     },
-    "Reencrypted": {"key_id": "2027-05", "renewed": 12, "skipped": 0, "more": False},
+    "Reencrypted": {
+        "key_id": "2027-05",
+        "renewed": 12,
+        "skipped": 0,
+        "unreadable": [],
+        "more": False,
+    },
     "Me": {
         "user_id": _STAFF,
         "full_name": "Grace Hopper",

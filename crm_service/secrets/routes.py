@@ -16,7 +16,13 @@ from crm_service.dependencies import (
     answer,
     say_replayed,
 )
-from crm_service.errors import NotFoundError, ReplayedError, StaleVersionError
+from crm_service.errors import (
+    EncryptionUnavailableError,
+    NotFoundError,
+    ReplayedError,
+    SecretUnreadableError,
+    StaleVersionError,
+)
 from crm_service.problems import describe
 from crm_service.secrets.schemas import (
     Reencrypted,
@@ -24,6 +30,7 @@ from crm_service.secrets.schemas import (
     SecretRead,
     SecretRevealed,
     SecretWrite,
+    UnreadableSecret,
 )
 from crm_service.versions import Expected, expected_version, render_etag
 
@@ -120,11 +127,12 @@ async def reveal_secret(
     )
 
 
-@router.post("/secrets/reencrypt", responses=describe(500, 501))
+@router.post("/secrets/reencrypt", responses=describe(501))
 async def reencrypt_secrets(writer: WriterDep, keys: KeysDep) -> Reencrypted:
     """Encrypt up to 500 values of older keys with the current one; for admins.
 
-    Call it until `more` is false; then the old key may leave `CRM_FIELD_KEYS`.
+    Call it until `more` is false; then the old key may leave `CRM_FIELD_KEYS`. A value that does
+    not open is named in `unreadable`, and holds up no other one.
     """
     current = keys.require_current()
     arguments = {"key_id": current, "max_rows": _MOST_AT_ONCE}
@@ -132,23 +140,29 @@ async def reencrypt_secrets(writer: WriterDep, keys: KeysDep) -> Reencrypted:
     unkeyed = writer.without_key()
     rows = await unkeyed.call_to_write("customer_secrets_to_renew", arguments)
     skipped = 0
+    unreadable = []
     for row in rows:
-        of = place(UUID(row["customer_id"]), row["name"])
-        value = keys.encrypt(keys.decrypt(row["value"], of=of), of=of)
+        customer_id, name = UUID(row["customer_id"]), row["name"]
+        of = place(customer_id, name)
+        try:
+            value = keys.encrypt(keys.decrypt(row["value"], of=of), of=of)
+        except (SecretUnreadableError, EncryptionUnavailableError) as error:
+            found = UnreadableSecret(customer_id=customer_id, name=name, detail=error.detail)
+            unreadable.append(found)
+            continue
+        arguments = {"customer_id": str(customer_id), "name": name, "value": value}
         try:
             await unkeyed.call_for_row(
-                "set_customer_secret",
-                {
-                    "customer_id": row["customer_id"],
-                    "name": row["name"],
-                    "value": value,
-                    "expected_version": row["version"],
-                },
+                "set_customer_secret", {**arguments, "expected_version": row["version"]}
             )
         except (StaleVersionError, NotFoundError):
             skipped += 1
-    more = len(rows) == _MOST_AT_ONCE or skipped > 0
-    return Reencrypted(key_id=current, renewed=len(rows) - skipped, skipped=skipped, more=more)
+    renewed = len(rows) - skipped - len(unreadable)
+    # A page of nothing but unreadable ones would come again and again.
+    more = skipped > 0 or (len(rows) == _MOST_AT_ONCE and renewed > 0)
+    return Reencrypted(
+        key_id=current, renewed=renewed, skipped=skipped, unreadable=unreadable, more=more
+    )
 
 
 async def _write(

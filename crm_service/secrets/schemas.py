@@ -62,10 +62,21 @@ class SecretRevealed(BaseModel):
     version: int
 
 
+class UnreadableSecret(BaseModel):
+    """A value that does not open, and why."""
+
+    customer_id: UUID
+    name: str
+    detail: str
+
+
 class Reencrypted(BaseModel):
     """What a re-encryption did."""
 
     key_id: str = Field(description="The current key.")
     renewed: int
     skipped: int = Field(description="Changed by somebody meanwhile; they are renewed next time.")
-    more: bool = Field(description="Values of older keys remain: call again.")
+    unreadable: list[UnreadableSecret] = Field(
+        description="Left as they are. Write them anew, or give back the key that they name."
+    )
+    more: bool = Field(description="Other values of older keys remain: call again.")

@@ -176,3 +176,46 @@ async def test_keys_are_rotated_and_their_loss_is_told(settings, sign_in, agent,
         call = staff.put_secret(customer.id, "gate_code", "x")
         assert await refused(call) == (501, "encryption-unavailable")
         assert await staff.list_secrets(customer.id) == [listed]
+
+
+async def test_a_value_that_does_not_open_holds_up_no_rotation(
+    settings, sign_in, agent, customer, stack
+):
+    """It is named, whatever is the matter with it, and the others are re-encrypted."""
+    for name in ("alarm", "gate_code", "locker", "safe"):
+        await agent.put_secret(customer.id, name, PLAIN)
+    connection = await asyncpg.connect(stack.database_url)
+    try:
+        # Moved here from another name, changed, and of a key that is lost.
+        for name, value in (
+            ("alarm", "(select value from public.customer_secrets where {safe})"),
+            ("gate_code", "left(value, -4) || 'AAAA'"),
+            ("locker", "replace(value, '.' || key_id || '.', '.lost.')"),
+        ):
+            safe = f"customer_id = '{customer.id}' and name = 'safe'"
+            await connection.execute(
+                f"update public.customer_secrets set value = {value.format(safe=safe)} "
+                f"where customer_id = '{customer.id}' and name = '{name}'"
+            )
+        async with running_app(with_keys(settings, f"{SECOND},{FIELD_KEY}")) as (_, http):
+            admin = CrmClient("http://crm.test", sign_in(ADMIN), http=http)
+            done = await admin.reencrypt_secrets()
+            named = [one.name for one in done.unreadable if one.customer_id == customer.id]
+            assert named == ["alarm", "gate_code", "locker"]
+            assert "lost" in done.unreadable[named.index("locker")].detail
+            assert (done.renewed > 0, done.more) == (True, False)
+            assert (await admin.reveal_secret(customer.id, "safe")).value == PLAIN
+            again = await admin.reencrypt_secrets()
+            assert (again.renewed, again.more) == (0, False)
+            assert again.unreadable == done.unreadable
+        stored = await connection.fetch(
+            "select name, key_id from public.customer_secrets where customer_id = $1 "
+            "and key_id = 'k2'",
+            customer.id,
+        )
+        assert [row["name"] for row in stored] == ["safe"]
+    finally:
+        await connection.execute(
+            "delete from public.customer_secrets where customer_id = $1", customer.id
+        )
+        await connection.close()
