@@ -201,8 +201,17 @@ class CrmConnection:
         query: Mapping[str, Any],
         content: bytes | None = None,
         headers: Mapping[str, str],
+        pause_s: float | None = None,
     ) -> AsyncIterator[Event]:
         """Send a request and yield the events of the answer.
+
+        Args:
+            method: HTTP method.
+            path: Below ``/v1/``.
+            query: Parameters; those that are None are left out.
+            content: The body.
+            headers: Further headers.
+            pause_s: Longest wait for something to come; None for ever.
 
         Raises:
             CrmProblemError: Refused, at once or by an event ``problem``.
@@ -221,14 +230,15 @@ class CrmConnection:
                 params=params,
                 content=content,
                 headers=sent,
-                timeout=None,
+                timeout=pause_s,
             ) as response:
                 if not response.is_success:
                     await response.aread()
                     raise problem_of_answer(response)
                 async for event in _events(response):
                     if event.name == "problem":
-                        raise problem_of_event(response.status_code, event.data)
+                        status = event.data.get("status", response.status_code)
+                        raise problem_of_event(int(status), event.data)
                     yield event
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
@@ -267,7 +277,7 @@ class CrmConnection:
 
 async def _events(response: httpx.Response) -> AsyncIterator[Event]:
     name, event_id = "", None
-    async for line in response.aiter_lines():
+    async for line in _lines(response):
         field, _, value = line.partition(": ")
         if field == "event":
             name = value
@@ -275,6 +285,20 @@ async def _events(response: httpx.Response) -> AsyncIterator[Event]:
             event_id = value
         elif field == "data":
             yield Event(name, json.loads(value), event_id)
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    """Yield the lines of an event stream.
+
+    Nothing but a line feed ends one: JSON holds the other signs that Unicode calls line ends.
+    """
+    pieces: list[str] = []
+    async for text in response.aiter_text():
+        end, *more = text.split("\n")
+        pieces.append(end)
+        for line in more:
+            yield "".join(pieces).removesuffix("\r")
+            pieces = [line]
 
 
 def _if_match(version: int | None) -> dict[str, str]:

@@ -27,6 +27,9 @@ from crm_service.history.schemas import (
 from crm_service.imports.exports import ExportKind
 from crm_service.imports.rows import ImportKind
 
+# A batch of an import may have to wait for the database several times.
+_PAUSE_S = 90.0
+
 
 class RecordCalls(CrmConnection):
     """History, activity, numbers, many rows at once, live events."""
@@ -82,7 +85,10 @@ class RecordCalls(CrmConnection):
         key = key or self._key
         headers = {"Content-Type": "text/csv", **({"Idempotency-Key": key} if key else {})}
         path = f"imports/{kind}"
-        async for event in self.stream("POST", path, query=query, content=content, headers=headers):
+        events = self.stream(
+            *("POST", path), query=query, content=content, headers=headers, pause_s=_PAUSE_S
+        )
+        async for event in events:
             yield event.name, event.data
 
     async def export_csv(self, kind: ExportKind) -> bytes:

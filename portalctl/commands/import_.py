@@ -15,15 +15,15 @@ import typer
 from portalctl import console
 from portalctl.exits import CommandError, EnvironmentUnusableError, ExitCode, UsageError
 from portalctl.imports.known_lines import KnownLines, default_path, keys_of
+from portalctl.imports.sheet import is_address, read_sheet
 
 if TYPE_CHECKING:
     from crm_service.client import CrmClient
+    from crm_service.errors import CrmProblemError
     from portalctl.staff_session import StaffSession
 
 _INTERVAL = re.compile(r"^(\d{1,6})(s|m|h)$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_FETCH_TIMEOUT_S = 60.0
-_MAX_BYTES = 33_554_432
 _UNAUTHORIZED = 401
 _SHOWN = 20
 
@@ -120,8 +120,7 @@ def import_csv(
         raise UsageError(
             "--every and --state need --key-column.", "Without it, lines cannot be found again."
         )
-    if errors is not None and (errors.is_dir() or not os.access(errors.parent, os.W_OK)):
-        raise UsageError(f"{errors} cannot be written.", "Name another file with --errors.")
+    _refuse_unfit(url, column or [], errors)
     pause_s = interval_s(every) if every is not None else None
     query = {
         "key_column": key_column,
@@ -137,9 +136,22 @@ def import_csv(
     try:
         failed = asyncio.run(_run(job, url, who, pause_s))
     except KeyboardInterrupt:
+        if pause_s is None and not dry_run:
+            console.stderr().print("import: stopped. Import again: it continues.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if failed:
         raise typer.Exit(ExitCode.FAILURE)
+
+
+def _refuse_unfit(url: str, pairs: list[str], errors: Path | None) -> None:
+    """Raise if an option cannot be right, whatever is in the file."""
+    if errors is not None and (errors.is_dir() or not os.access(errors.parent, os.W_OK)):
+        raise UsageError(f"{errors} cannot be written.", "Name another file with --errors.")
+    for pair in pairs:
+        if not pair.rpartition("=")[0]:
+            raise UsageError(f"--map '{pair}' names no column.", 'Write --map "Header=column".')
+    if not is_address(url):
+        raise UsageError(f"--url '{url}' is no address.", "It begins with http:// or https://.")
 
 
 def interval_s(text: str) -> int:
@@ -175,7 +187,7 @@ def _who(token: str, email: str) -> str | StaffSession:
 
 
 def _whole(source: str) -> str:
-    return source if source.startswith(("http://", "https://")) else str(Path(source).resolve())
+    return source if is_address(source) else str(Path(source).resolve())
 
 
 async def _run(job: _Job, url: str, who: str | StaffSession, pause_s: int | None) -> int:
@@ -209,7 +221,7 @@ def _is_final(error: CommandError, who: str | StaffSession, *, first: bool) -> b
 
 
 async def _import_once(job: _Job, client: CrmClient) -> int:
-    content = await _read(job.source)
+    content = await read_sheet(job.source)
     report = await _send(job, client, content)
     now = keys_of(content, job.key_column) if job.key_column else set()
     removed = job.known.gone_from(now)
@@ -238,18 +250,38 @@ async def _send(job: _Job, client: CrmClient, content: bytes) -> dict[str, Any]:
                 if name == "report":
                     report = data
     except CrmProblemError as error:
-        if error.retryable:
-            raise EnvironmentUnusableError(error.detail, "Import again: it continues.") from error
-        if error.status == _UNAUTHORIZED:
-            raise _SignInEndedError(
-                error.detail, "A watch signs in by itself with CRM_EMAIL and CRM_PASSWORD."
-            ) from error
-        raise CommandError(error.detail) from error
+        raise _refusal(error) from error
     except CrmUnreachableError as error:
         raise EnvironmentUnusableError(str(error), "Import again: it continues.") from error
     if not report:
         raise EnvironmentUnusableError("The import broke off.", "Import again: it continues.")
     return report
+
+
+def _refusal(error: CrmProblemError) -> CommandError:
+    """Return what the user of the command can do about a problem."""
+    if error.retryable:
+        return EnvironmentUnusableError(error.detail, "Import again: it continues.")
+    if error.status == _UNAUTHORIZED and error.code:
+        return _SignInEndedError(
+            error.detail, "A watch signs in by itself with CRM_EMAIL and CRM_PASSWORD."
+        )
+    match error.code:
+        case "":
+            return EnvironmentUnusableError(
+                f"The service's address answers {error.status}, and not as crm_service does.",
+                "Is --url right?",
+            )
+        case "body-too-large":
+            return CommandError("The file is larger than the service takes.", "Split it.")
+        case "idempotency-key-reused":
+            return CommandError(
+                "This file was imported before, with other options. Nothing was written.",
+                "Its lines are there: change them there. With --key-column, a file can be "
+                "imported again and again.",
+            )
+        case _:
+            return CommandError(error.detail)
 
 
 def hash_of(content: bytes) -> str:
@@ -259,36 +291,19 @@ def hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:40]
 
 
-async def _read(source: str) -> bytes:
-    if not source.startswith(("http://", "https://")):
-        try:
-            return await asyncio.to_thread(Path(source).read_bytes)
-        except OSError as error:
-            raise UsageError(f"{source} cannot be read: {error.strerror}.") from error
-    import httpx  # noqa: PLC0415 - see commands/__init__
-
-    try:
-        async with httpx.AsyncClient(follow_redirects=True, timeout=_FETCH_TIMEOUT_S) as http:
-            response = await http.get(source)
-            response.raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise EnvironmentUnusableError(
-            f"The address cannot be fetched ({type(error).__name__}).",
-            "Is the spreadsheet published as CSV?",
-        ) from error
-    if len(response.content) > _MAX_BYTES:
-        raise CommandError("The file is larger than 32 MiB.", "Split it.")
-    return response.content
-
-
 def _write_errors(job: _Job, report: dict[str, Any]) -> None:
     if job.errors is None:
         return
+    from crm_service.imports.cells import defused  # noqa: PLC0415 - see commands/__init__
+
     try:
-        with job.errors.open("w", newline="", encoding="utf-8") as out:
-            writer = csv.DictWriter(out, ["line", "key", "code", "detail"])
-            writer.writeheader()
-            writer.writerows(report["problems"])
+        # With a byte order mark: without one, Excel takes it for text of another time.
+        with job.errors.open("w", newline="", encoding="utf-8-sig") as out:
+            writer = csv.writer(out)
+            names = ("line", "key", "code", "detail")
+            writer.writerow(names)
+            for problem in report["problems"]:
+                writer.writerow([defused(str(problem[name])) for name in names])
     except OSError as error:
         raise EnvironmentUnusableError(
             f"All was imported but what failed, and {job.errors} cannot be written: "

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -14,12 +15,17 @@ from uuid import uuid4
 
 import pytest
 
+from crm_service.client import CrmClient, records
+from crm_service.errors import CrmUnreachableError
 from portalctl import app
 from portalctl.commands.import_ import interval_s
-from portalctl.exits import EnvironmentUnusableError, UsageError
+from portalctl.exits import CommandError, EnvironmentUnusableError, UsageError
+from portalctl.imports import sheet as sheet_module
 from portalctl.imports.known_lines import KnownLines, default_path, keys_of
+from portalctl.imports.sheet import read_sheet
 from tests.integration.service.test_process import serving
 from tests.support.personas import AGENT, MANAGER, PASSWORD
+from tests.support.waiting import eventually
 
 
 async def run(*arguments, env=None):
@@ -59,6 +65,7 @@ async def test_a_file_is_imported_and_again(service, sign_in, tmp_path):
         "2 lines imported: 1 created, 0 updated, 0 unchanged, 1 failed",
     )
     assert f"3,{mark}-2,invalid-request," in errors.read_text()
+    assert errors.read_bytes().startswith(b"\xef\xbb\xbfline,")
     file.write_text(f"no,name\n{mark}-1,Ada\n{mark}-2,Bob\n")
     code, out, _ = await run("customers", str(file), *options, "--json")
     report = json.loads(out)
@@ -66,6 +73,70 @@ async def test_a_file_is_imported_and_again(service, sign_in, tmp_path):
     # The same keys of another origin are other customers.
     code, out, _ = await run("customers", str(file), *options, "--json", "--source", mark)
     assert (code, json.loads(out)["created"]) == (0, 2)
+
+
+async def test_keys_of_failed_lines_run_nothing_and_break_nothing(service, sign_in, tmp_path):
+    """A key may be a formula, or hold what Unicode calls a line end."""
+    file, errors = tmp_path / "customers.csv", tmp_path / "errors.csv"
+    keys = ["=1+1", "@SUM(1)", "a\u2028b", "c\x85d"]
+    file.write_text("no,name\n" + "".join(f"{key},\n" for key in keys))
+    options = ["--url", service, "--token", sign_in(AGENT), "--key-column", "no"]
+    code, out, error = await run("customers", str(file), *options, "--errors", str(errors))
+    assert (code, error) == (1, "")
+    assert out.startswith("4 lines imported: 0 created, 0 updated, 0 unchanged, 4 failed")
+    with errors.open(encoding="utf-8-sig", newline="") as written:
+        told = [row["key"] for row in csv.DictReader(written)]
+    assert told == ["'=1+1", "'@SUM(1)", *keys[2:]]
+
+
+async def test_a_file_sent_again_with_another_map_is_told(service, sign_in, tmp_path):
+    """The key that the command made up is nothing its user knows."""
+    file = tmp_path / "customers.csv"
+    file.write_text(f"Full name,E-Mail\n{uuid4().hex},a@example.com\n")
+    options = ["--url", service, "--token", sign_in(AGENT), "--map", "Full name=name"]
+    assert (await run("customers", str(file), *options))[0] == 0
+    code, out, error = await run("customers", str(file), *options, "--map", "E-Mail=email")
+    assert (code, out) == (1, "")
+    assert "imported before, with other options" in error
+    assert "Idempotency" not in error
+
+
+async def test_an_address_that_is_something_else_is_told(stack, sign_in, tmp_path):
+    """Exit code 3, and which option to look at."""
+    file = tmp_path / "customers.csv"
+    file.write_text("name\nA\n")
+    options = ["--url", stack.api_url, "--token", sign_in(AGENT)]
+    code, _, error = await run("customers", str(file), *options)
+    assert code == 3
+    assert "--url" in error
+
+
+async def test_ctrl_c_ends_an_import_and_the_next_one_goes_on(service, sign_in, rest, tmp_path):
+    """One line that says so; in the end every row is there once."""
+    file, mark = tmp_path / "customers.csv", uuid4().hex
+    file.write_text("name\n" + "".join(f"{mark} {n}\n" for n in range(20_000)))
+    options = ["--url", service, "--token", sign_in(AGENT)]
+    command = [sys.executable, "-m", "portalctl", "import", "customers", str(file), *options]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    ask = {"name": f"like.{mark}*", "select": "version"}
+
+    async def written():
+        return len((await rest.get("/customers", params={**ask, "limit": "1"})).json())
+
+    await eventually(written, timeout_s=60)
+    process.send_signal(signal.SIGINT)
+    out, error = await process.communicate()
+    assert (process.returncode, out) == (130, b"")
+    assert error.decode() == "import: stopped. Import again: it continues.\n"
+    code, out, _ = await run("customers", str(file), *options, "--json")
+    report = json.loads(out)
+    assert (code, report["created"] + report["unchanged"]) == (0, 20_000)
+    assert 0 < report["unchanged"] < 20_000
+    counting = {"Prefer": "count=exact", "Range": "0-0"}
+    found = await rest.get("/customers", params={**ask, "version": "eq.1"}, headers=counting)
+    assert found.headers["content-range"].endswith("/20000")
 
 
 class Spreadsheet(BaseHTTPRequestHandler):
@@ -79,7 +150,7 @@ class Spreadsheet(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write((self.content or "").encode())
 
-    def log_message(self, *_):
+    def log_message(self, *_, **__):
         """Say nothing."""
 
 
@@ -231,6 +302,8 @@ def _read_all(terminal):
         (["leads", "x.csv", "--token", "t", "--state", "s.json"], "--key-column"),
         (["leads", "x.csv", "--email", "a@b.c"], "SUPABASE_URL"),
         (["leads", "no-such-file.csv", "--token", "t"], "cannot be read"),
+        (["leads", "x.csv", "--token", "t", "--map", "Full name"], "Header=column"),
+        (["leads", "x.csv", "--token", "t", "--url", "127.0.0.1:8000"], "http://"),
         (
             ["leads", "none.csv", "--token", "t", "--every", "1h", "--key-column", "no"],
             "cannot be read",
@@ -255,6 +328,70 @@ async def test_a_service_that_does_not_run_is_told(tmp_path):
     )
     assert code == 3
     assert "running" in error
+
+
+class Failing(BaseHTTPRequestHandler):
+    """A service whose database goes away in the middle, or that then says nothing more."""
+
+    silent: ClassVar[threading.Event | None] = None
+
+    def do_POST(self):
+        """Begin, and do not come to an end."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b'event: progress\ndata: {"read": 1}\n\n')
+        if self.silent is not None:
+            self.silent.wait(30)
+            return
+        told = b'{"code": "database-unavailable", "status": 503, "detail": "It is away."}'
+        self.wfile.write(b"event: problem\ndata: " + told + b"\n\n")
+
+    def log_message(self, *_, **__):
+        """Say nothing."""
+
+
+@pytest.fixture
+def failing():
+    """Serve it on this machine; yields its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Failing)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_an_outage_in_the_middle_is_told_as_one(failing, tmp_path):
+    """Exit code 3, as for one at the beginning."""
+    file = tmp_path / "customers.csv"
+    file.write_text("name\nA\n")
+    code, _, error = await run("customers", str(file), "--url", failing, "--token", "t")
+    assert (code, error) == (3, "portalctl: It is away. Import again: it continues.\n")
+
+
+async def test_a_service_that_falls_silent_is_given_up(failing, monkeypatch):
+    """A watch must not wait for ever."""
+    ended = threading.Event()
+    monkeypatch.setattr(Failing, "silent", ended)
+    monkeypatch.setattr(records, "_PAUSE_S", 0.2)
+    async with CrmClient(failing, "t") as client:
+        events = client.import_csv("customers", b"name\nA\n", key="k")
+        assert await anext(events) == ("progress", {"read": 1})
+        with pytest.raises(CrmUnreachableError):
+            await anext(events)
+    ended.set()
+
+
+async def test_a_sheet_without_an_end_is_given_up(sheet, monkeypatch):
+    """Not a byte more than an import takes is kept."""
+    monkeypatch.setattr(Spreadsheet, "content", "name\n" + "A\n" * 100)
+    assert len(await read_sheet(sheet)) == 205
+    monkeypatch.setattr(sheet_module, "_MAX_BYTES", 204)
+    with pytest.raises(CommandError, match="32 MiB"):
+        await read_sheet(sheet)
 
 
 def test_intervals_are_read():

@@ -11,7 +11,13 @@ import pytest
 from crm_service.customers.schemas import CustomerCreate
 from crm_service.jobs.schemas import JobCreate
 from crm_service.leads.schemas import LeadCreate
-from tests.support.crm import assert_problem
+from tests.support.crm import (
+    ScriptedSupabase,
+    assert_problem,
+    refusal,
+    scripted_app,
+    sign_hs256,
+)
 from tests.support.personas import AGENT, INACTIVE, MANAGER
 
 
@@ -375,3 +381,15 @@ async def test_what_was_exported_is_imported_as_it_was(http, sign_in, send, mana
             told = counts(report)
             assert told == {"read": told["read"], "unchanged": told["read"]}, (kind, dry_run)
         assert (await http.get(f"/v1/exports/{kind}", headers=headers)).content == exported
+
+
+async def test_a_database_that_goes_away_is_told_in_the_stream():
+    """With the status that it would have had, so that a client knows that it may go on."""
+    async with scripted_app(ScriptedSupabase(refusal("57P03", 503))) as (_, client):
+        headers = {"Authorization": f"Bearer {sign_hs256()}", "Accept": "text/event-stream"}
+        url = "/v1/imports/customers?key_column=no"
+        response = await client.post(url, content="no,name\n1,A\n", headers=headers)
+    event, data = response.text.strip().split("\n")
+    told = json.loads(data.removeprefix("data: "))
+    assert event == "event: problem"
+    assert (told["code"], told["status"]) == ("database-unavailable", 503)
