@@ -89,7 +89,8 @@ async def change_row(
             return Changed(table.parse(rows[0]), merged)
         current = await table.row(writer, row_id)
         if await writer.is_copy():
-            return Changed(table.parse(current), replayed=True)
+            # Read again: the first copy may have taken effect since.
+            return Changed(await table.get(writer, row_id), replayed=True)
         if current.get("deleted_at") is not None:
             raise _deleted(table, row_id)
         if version in {None, current["version"]}:

@@ -167,6 +167,17 @@ async def test_a_row_that_moves_on_while_it_is_compared_is_read_again():
     assert [conflict["theirs"] for conflict in problem["conflicts"]] == ["1"]
 
 
+async def test_a_copy_that_overtakes_the_first_shows_what_that_one_did():
+    """The row was read before the first copy took effect, and its claim after."""
+    before, after = {**CUSTOMER_ROW, "version": 4}, {**CUSTOMER_ROW, "version": 5, "phone": "2"}
+    claimed = httpx.Response(200, json="same")
+    supabase = ScriptedSupabase(rows(), rows(before), claimed, rows(after))
+    path, body = f"/v1/customers/{ID}", {"phone": "2", "version": 3}
+    response = await ask(supabase, "PATCH", path, json=body, headers={"Idempotency-Key": "k-1"})
+    assert (response.json()["phone"], response.headers["etag"]) == ("2", '"5"')
+    assert response.headers["idempotency-replayed"] == "true"
+
+
 async def test_the_same_key_makes_the_same_id():
     """Without an id of its own, a creation gets one from user, table and idempotency key."""
     supabase = ScriptedSupabase(rows(CUSTOMER_ROW, status=201))
