@@ -24,6 +24,7 @@
     │   │   └── StatementTimeoutError 504
     │   ├── EncryptionUnavailableError 501 no key, or not the one, for sensitive fields
     │   ├── SecretUnreadableError     500  a stored value does not open
+    │   ├── StoppingError             503  the service ended before the request was done
     │   └── InternalError             500  a bug
     └── ClientError                        raised by ``crm_service.client``
         ├── CrmProblemError                the service answered with a problem; those that carry
@@ -334,6 +335,21 @@ class SecretUnreadableError(ServiceError):
     status = 500
     code = "secret-unreadable"
     title = "A stored value does not open"
+
+
+class StoppingError(ServiceError):
+    """The service stops and waits no longer for what is running."""
+
+    status = 503
+    code = "stopping"
+    title = "The service is stopping"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The service stopped before the request was done. Whether a change was made is "
+            "unknown: send it again with the same id or Idempotency-Key.",
+            headers={"Retry-After": "2"},
+        )
 
 
 class InternalError(ServiceError):

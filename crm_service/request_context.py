@@ -8,12 +8,13 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crm_service.errors import StoppingError
 from crm_service.fast_path import ROUTE_KEY
 from crm_service.headers import header
 from crm_service.limits import BodyLimit
 from crm_service.metrics import Metrics
 from crm_service.observability import RequestRecord, current_request_id
-from crm_service.problems import PROBLEM_HEADER, internal_problem
+from crm_service.problems import PROBLEM_HEADER, internal_problem, render_problem
 from crm_service.protection import SecurityHeaders
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,11 @@ class RequestContext:
         self._metrics.request_started()
         try:
             await self._app(scope, self._bodies.limit(scope, receive), exchange.send)
+        except asyncio.CancelledError:
+            # Only the server's end cancels a request.
+            if exchange.status is not None:
+                raise
+            await render_problem(StoppingError(), request_id)(scope, receive, exchange.send)
         except Exception:
             logger.exception("request failed with a bug")
             if exchange.status is None:
