@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import AsyncIterator, Callable
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from crm_service.client import CrmClient
 from crm_service.customers.schemas import CustomerCreate, CustomerRead
 from crm_service.settings import Settings
 from tests.support.crm import serving
+from tests.support.operations import Operation, read_operations
 from tests.support.personas import (
     ADMIN,
     AGENT,
@@ -22,6 +24,7 @@ from tests.support.personas import (
     PASSWORD,
     Persona,
 )
+from tests.support.refusals import Refusals, fingerprint, listen
 
 CRM_URL = "http://crm.test"
 FIELD_KEY = f"k1:{base64.b64encode(os.urandom(32)).decode()}"
@@ -109,3 +112,28 @@ async def rest(stack, sign_in) -> AsyncIterator[httpx.AsyncClient]:
         base_url=f"{stack.api_url}/rest/v1", headers=headers, trust_env=False
     ) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def operations(app) -> list[Operation]:
+    """Every operation of the service."""
+    found = read_operations(app.openapi())
+    assert len(found) >= 80
+    return found
+
+
+@pytest.fixture
+async def matrix(http, stack, caplog) -> AsyncIterator[Refusals]:
+    """Sends requests that must be refused; in the end every table must be as it was."""
+    send = Refusals(http, caplog)
+    listen(caplog)
+    connection = await asyncpg.connect(stack.database_url)
+    try:
+        before = await fingerprint(connection)
+        yield send
+        send.check_log()
+        assert send.wrong == {}
+        after = await fingerprint(connection)
+        assert [name for name in before if after[name] != before[name]] == []
+    finally:
+        await connection.close()

@@ -1,4 +1,4 @@
-"""Who gets in; each operation against each wrong caller is in test_bad_input.py."""
+"""Who gets in; each operation against each wrong caller is in test_bad_callers.py."""
 
 import jwt
 import pytest
