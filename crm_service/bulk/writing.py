@@ -53,8 +53,7 @@ async def write_items(writer: Writer, kind: Kind, items: Sequence[Any], *, atomi
         found: list[RowResult] = []
         try:
             found = await write_rows(writer, kind, rows, atomic=atomic)
-            if not _writes_any(found) and await writer.is_copy():
-                # The first copy has left nothing to write, so nothing claimed the key once more.
+            if _met_no_key(kind, found) and await writer.is_copy():
                 raise ReplayedError("This request has taken effect.")
         except ReplayedError:
             replayed = True
@@ -72,8 +71,13 @@ async def write_items(writer: Writer, kind: Kind, items: Sequence[Any], *, atomi
     return Written(ordered, replayed)
 
 
-def _writes_any(results: Sequence[RowResult]) -> bool:
-    return any(result.status in {"created", "updated"} for result in results)
+def _met_no_key(kind: Kind, results: Sequence[RowResult]) -> bool:
+    """Tell whether nothing claimed the request's key, so that it may have been claimed before.
+
+    An invoice that is there already is left alone; other rows that are have met the key.
+    """
+    statuses = {result.status for result in results}
+    return statuses <= ({"failed", "unchanged"} if kind.table == "invoices" else {"failed"})
 
 
 def _refuse_repeats(

@@ -192,6 +192,17 @@ async def test_a_key_of_another_bulk_request_is_refused(bulk, customer):
     assert_problem(await bulk("jobs", [own, own], **key), 422, "idempotency-key-reused")
 
 
+async def test_the_first_request_with_a_key_is_no_copy(bulk, customer):
+    """Also if all of its rows are there already."""
+    row = {"customer_id": str(customer.id), "title": "Once", "id": str(uuid4())}
+    assert (await bulk("jobs", [row])).json()["created"] == 1
+    key = {"Idempotency-Key": str(uuid4())}
+    for replayed in (False, True):
+        answer = await bulk("jobs", [row], **key)
+        assert answer.json()["unchanged"] == 1
+        assert ("idempotency-replayed" in answer.headers) == replayed
+
+
 async def test_a_repeated_request_for_invoices_has_one_effect(bulk, customer, count):
     """The answer to a copy is that of then; some of its rows under the same key are another one."""
     item = {"description": "A", "unit_price_cents": 5}
