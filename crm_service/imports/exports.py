@@ -179,7 +179,8 @@ async def _pages(reader: Reader, export: _Export) -> AsyncIterator[list[list[Any
     while True:
         rows = await reader.select(export.table, export.query(after))
         yield [export.cells(row) for row in rows]
-        if len(rows) < _PAGE:
+        # A short page is not the end: a project may give fewer rows at once than were asked for.
+        if not rows:
             return
         after = rows[-1][export.columns[0]]
 

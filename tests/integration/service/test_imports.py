@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import json
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -12,9 +12,11 @@ from crm_service.customers.schemas import CustomerCreate
 from crm_service.jobs.schemas import JobCreate
 from crm_service.leads.schemas import LeadCreate
 from tests.support.crm import (
+    CUSTOMER_ROW,
     ScriptedSupabase,
     assert_problem,
     refusal,
+    rows,
     scripted_app,
     sign_hs256,
 )
@@ -393,3 +395,18 @@ async def test_a_database_that_goes_away_is_told_in_the_stream():
     told = json.loads(data.removeprefix("data: "))
     assert event == "event: problem"
     assert (told["code"], told["status"]) == ("database-unavailable", 503)
+
+
+async def test_an_export_is_whole_where_a_project_gives_few_rows_at_once():
+    """PostgREST's setting max-rows cuts every answer; the end is where nothing is left."""
+
+    def page(*numbers):
+        return rows(*({**CUSTOMER_ROW, "id": str(UUID(int=number))} for number in numbers))
+
+    supabase = ScriptedSupabase(page(1, 2), page(3), page())
+    async with scripted_app(supabase) as (_, client):
+        headers = {"Authorization": f"Bearer {sign_hs256()}"}
+        response = await client.get("/v1/exports/customers", headers=headers)
+    exported = csv.DictReader(io.StringIO(response.text))
+    assert [UUID(row["id"]).int for row in exported] == [1, 2, 3]
+    assert supabase.calls[-1].url.params["id"] == f"gt.{UUID(int=3)}"
