@@ -64,7 +64,10 @@ async def create_staff(writer: WriterDep, response: Response, body: StaffCreate)
     except AlreadyExistsError:
         stored = await _staff.row(writer, body.user_id)
         if not _staff.holds(stored, body.model_dump()):
-            raise
+            raise AlreadyExistsError(
+                "This sign-in is a member of staff already. Change the member with "
+                f"PATCH /v1/staff/{body.user_id}."
+            ) from None
         created = Created(_staff.parse(stored), replayed=True)
     return answer_created(response, created, "/v1/staff", "user_id")
 

@@ -169,6 +169,14 @@ async def test_admins_manage_staff_and_others_do_not(ask, newcomer):
     assert_problem(await ask(newcomer, "GET", "me"), 403, "staff-inactive")
 
 
+async def test_who_is_staff_already_is_changed_by_the_call_that_is_named(ask):
+    """Not by a function of the database."""
+    body = {"user_id": AGENT.uid, "full_name": "Somebody Else", "email": "else@crm.example"}
+    problem = assert_problem(await ask(ADMIN, "POST", "staff", body), 409, "already-exists")
+    assert f"PATCH /v1/staff/{AGENT.uid}" in problem["detail"]
+    assert "update_staff" not in problem["detail"]
+
+
 async def test_nobody_changes_their_own_role(ask):
     """Not even an admin."""
     response = await ask(
