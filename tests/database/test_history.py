@@ -125,6 +125,7 @@ async def test_a_restore_brings_a_deleted_row_back(db: Connection) -> None:
 
 async def test_a_restore_says_what_it_cannot_turn_back(db: Connection) -> None:
     await edit(db, "agent", "title = 'B'")
+    await call(db, "agent", "update invoices set job_id = null where job_id = $1", JOB)
     await call(db, "agent", "select move_to_customer('jobs', $1, $2)", JOB, B)
     first, *_rest = await change_ids(db)
     made = await call(db, "agent", RESTORE, "jobs", JOB, first)

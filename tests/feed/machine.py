@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from tests.feed.oracle import Change, Connection, Replica, faults_of_feed, read_slices
-from tests.feed.steps import Cast, Step
+from tests.feed.steps import Cast, Step, clashes
 from tests.feed.test_handoff import take_snapshot
 from tests.feed.writers import pull_once
 
@@ -100,7 +100,7 @@ class World:
     def _may_wait(self, session: Session, wanted: set[str], *, flushes: bool) -> bool:
         """Tell whether somebody else's transaction is in the way of this statement."""
         others = [other for other in self.sessions if other is not session and other.is_open]
-        if any(other.held & wanted for other in others):
+        if any(clashes(other.held, wanted) for other in others):
             return True
         return flushes and any(other.immediate for other in others)
 
@@ -196,18 +196,23 @@ class World:
         )
         self.deadlocks += deadlocks
         wanted = [set().union(*map(self.cast.touched, story)) for story in stories]
-        shared = sum(len(a & b) for i, a in enumerate(wanted) for b in wanted[:i])
+        shared = sum(len(clashes(a, b)) for i, a in enumerate(wanted) for b in wanted[:i])
         if deadlocks and shared < 2:
             self.faults.append("a deadlock between writers that share less than two rows")
 
     async def _until_done(self, db: Connection, story: list[Step]) -> int:
         await db.execute(PATIENT)
-        for deadlocks in range(RETRIES):
+        deadlocks = 0
+        for _ in range(RETRIES):
             try:
                 async with db.transaction():
                     for step in story:
                         await db.execute(self.cast.sql(step))
             except asyncpg.DeadlockDetectedError:
+                deadlocks += 1
+                continue
+            except asyncpg.ForeignKeyViolationError:
+                # Somebody closed the account meanwhile: the next time, the step sees that.
                 continue
             await db.execute(IMPATIENT)
             return deadlocks
