@@ -18,6 +18,8 @@ _ROWS = {
     "messages": "message",
     "staff": "member of staff",
 }
+# What our own trigger says, with SQLSTATE 23503, of a new row for a deleted customer.
+DELETED_CUSTOMER = "the customer is deleted"
 # What the row is that a column names.
 _NAMED = {
     "customer_id": "customer",
@@ -86,4 +88,10 @@ def explain_check(message: str) -> str | None:
     return None if found is None else f"A value does not fit the rule {found[1]}."
 
 
-__all__ = ["explain_check", "explain_no_row", "explain_taken", "explain_unknown_reference"]
+__all__ = [
+    "DELETED_CUSTOMER",
+    "explain_check",
+    "explain_no_row",
+    "explain_taken",
+    "explain_unknown_reference",
+]

@@ -164,6 +164,8 @@ async def move_row(
         StaleVersionError: The row has moved on since ``expected``; carries the current row.
         NotFoundError: No such row.
         UnknownReferenceError: No such customer.
+        CustomerDeletedError: The customer is deleted.
+        RuleRefusedError: An invoice of the old customer bills the job.
     """
     arguments = {
         "table_name": table.name,

@@ -17,6 +17,7 @@
     │   │   ├── BulkRefusedError      422  all-or-nothing, and a row was refused
     │   │   └── RateLimitedError      429
     │   ├── ConflictError             409  AlreadyExistsError · UnknownReferenceError ·
+    │   │   │                              CustomerDeletedError
     │   │   └── StaleVersionError     409  (412 PreconditionFailedError when If-Match was used)
     │   ├── UpstreamError             503  UpstreamUnavailableError · UpstreamTimeoutError ·
     │   │                                  UpstreamContractError · BusyError ·
@@ -244,6 +245,13 @@ class UnknownReferenceError(ConflictError):
 
     code = "unknown-reference"
     title = "Unknown reference"
+
+
+class CustomerDeletedError(ConflictError):
+    """A new row is for a deleted customer, or a row would move to one."""
+
+    code = "customer-deleted"
+    title = "The customer is deleted"
 
 
 class StaleVersionError(ConflictError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crm_service.constraints import (
+    DELETED_CUSTOMER,
     explain_check,
     explain_no_row,
     explain_taken,
@@ -15,6 +16,7 @@ from crm_service.errors import (
     AlreadyExistsError,
     BusyError,
     ConflictError,
+    CustomerDeletedError,
     ForbiddenError,
     KeyReusedError,
     NotFoundError,
@@ -122,10 +124,7 @@ def _from_standard_sqlstate(body: ErrorBody, wait_s: int) -> ServiceError:
                 or f"A value that must be unique is taken: {body.explanation}"
             )
         case "23503":
-            return UnknownReferenceError(
-                explain_unknown_reference(body.message)
-                or f"The row refers to one that does not exist: {body.explanation}"
-            )
+            return _from_foreign_key(body)
         case "23514":
             return RuleRefusedError(explain_check(body.message) or body.explanation)
         case "23502" | "P0001":
@@ -144,6 +143,18 @@ def _from_standard_sqlstate(body: ErrorBody, wait_s: int) -> ServiceError:
             )
         case _:
             return _from_sqlstate_class(body, wait_s)
+
+
+def _from_foreign_key(body: ErrorBody) -> ServiceError:
+    if body.message == DELETED_CUSTOMER:
+        return CustomerDeletedError(
+            "The customer is deleted, so nothing new can be written for them. "
+            "Restore the customer first, or choose another."
+        )
+    return UnknownReferenceError(
+        explain_unknown_reference(body.message)
+        or f"The row refers to one that does not exist: {body.explanation}"
+    )
 
 
 def _from_sqlstate_class(body: ErrorBody, wait_s: int) -> ServiceError:

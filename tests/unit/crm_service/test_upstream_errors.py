@@ -163,6 +163,12 @@ def foreign_key(table, name):
         ),
         (
             "23503",
+            "the customer is deleted",
+            "The customer is deleted, so nothing new can be written for them. "
+            "Restore the customer first, or choose another.",
+        ),
+        (
+            "23503",
             "no such customer",
             "The row refers to one that does not exist: no such customer.",
         ),
