@@ -118,7 +118,7 @@ class _Stream:
                 if self._feed.reset is not None:
                     yield render_event("reset", {"reason": self._feed.reset}, self._feed.cursor)
                     self._feed.reset = None
-                if not await self._rung():
+                if not await self._rung(expires_at - time.time()):
                     # No data: nothing is dispatched, and yet the position moves on.
                     yield f": still here\nid: {self._feed.cursor}\n\n".encode()
         finally:
@@ -139,15 +139,17 @@ class _Stream:
             event, payload = doorbell.heard.popleft()
             yield render_event("heard", {"event": event, "payload": payload})
 
-    async def _rung(self) -> bool:
-        """Wait for a ring, the service's end, or the time to look anyway."""
+    async def _rung(self, left_s: float) -> bool:
+        """Wait for a ring, the service's end or the session's, or the time to look anyway."""
         waits = [
             asyncio.create_task(event.wait(), name="crm-event-wait")
             for event in (self._doorbell.rung, self._stopping)
         ]
         try:
             done, _ = await asyncio.wait(
-                waits, timeout=self._wait_s, return_when=asyncio.FIRST_COMPLETED
+                waits,
+                timeout=max(0, min(self._wait_s, left_s)),
+                return_when=asyncio.FIRST_COMPLETED,
             )
             return bool(done)
         finally:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from unittest.mock import ANY
 from uuid import UUID
 
 import asyncpg
 import httpx
+import jwt
 import pytest
 from pydantic import SecretStr
 
@@ -20,7 +22,7 @@ from crm_service.events import doorbell
 from crm_service.events.rooms import Typing
 from portal_sdk import PasswordAuth, Portal
 from tests.integration.service.test_process import serving
-from tests.support.crm import assert_problem
+from tests.support.crm import assert_problem, make_claims
 from tests.support.personas import AGENT, CUSTOMER_A, MANAGER, PASSWORD
 from tests.support.waiting import eventually
 
@@ -270,3 +272,16 @@ async def test_only_active_staff_follow(service, stack, sign_in):
     finally:
         await connection.execute(switch, True, MANAGER.uid)
         await connection.close()
+
+
+async def test_a_stream_ends_with_its_session_although_nothing_happens(stack, service, faults):
+    """Not at the next look; Realtime, which would hang up by itself, is silent."""
+    _, url = service
+    faults.hang = True
+    ends_at = int(time.time()) + 3
+    claims = make_claims(sub=AGENT.uid, iss=f"{stack.api_url}/auth/v1", exp=ends_at)
+    token = jwt.encode(claims, stack.keys.jwt_secret, algorithm="HS256")
+    async with following(url, token) as next_event:
+        _, problem = await next_event("problem")
+    assert problem["code"] == "token-expired"
+    assert 0 <= time.time() - ends_at < 3
