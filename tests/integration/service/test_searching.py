@@ -83,7 +83,7 @@ async def test_a_list_sorted_by_start_is_filtered_by_start_and_status(agent, cus
         ("jobs", {"status": "done"}, "query.status.0"),
         ("jobs", {"starts_from": "yesterday"}, "query.starts_from"),
         ("leads", {"min_score": "101"}, "query.min_score"),
-        ("calls", {"staff_id": "me"}, "query.staff_id"),
+        ("calls", {"staff_id": "mine"}, "query.staff_id"),
     ],
 )
 async def test_wrong_filters_are_named(ask, path, query, field):
