@@ -11,12 +11,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
 import httpx
 import pytest
-
-from tests.support.crm import assert_problem
-from tests.support.personas import ADMIN, customer_id
 
 
 @asynccontextmanager
@@ -142,35 +138,3 @@ async def test_a_wish_for_another_protocol_is_passed_over(stack, protocol):
             answer = await exchange(url, request)
             assert answer.startswith(b"HTTP/1.1 " + status)
             assert b"x-content-type-options: nosniff" in answer
-
-
-async def test_who_is_cut_off_by_the_end_is_told_so(stack, sign_in):
-    """What is still running when the service waits no longer gets a problem it can act on."""
-    headers = {"Authorization": f"Bearer {sign_in(ADMIN)}"}
-    call = {"customer_id": customer_id(1), "direction": "inbound"}
-    call["started_at"] = "2027-01-01T00:00:00Z"
-    holder = await asyncpg.connect(stack.database_url)
-    try:
-        async with serving(stack, CRM_DATABASE_TIMEOUT_S="60") as (process, url):
-            async with holder.transaction(), httpx.AsyncClient(trust_env=False) as client:
-                await holder.execute("lock table public.calls in exclusive mode")
-                writes = [
-                    asyncio.create_task(
-                        client.post(f"{url}/v1/calls", json=call, headers=headers, timeout=30)
-                    )
-                    for _ in range(3)
-                ]
-                await asyncio.sleep(1)
-                for _ in range(2):
-                    process.send_signal(signal.SIGINT)
-                    await asyncio.sleep(0.3)
-                answers = await asyncio.gather(*writes)
-            _, log = await asyncio.wait_for(process.communicate(), 30)
-    finally:
-        await holder.close()
-    for answer in answers:
-        assert_problem(answer, 503, "stopping")
-        assert answer.headers["retry-after"] == "2"
-        assert answer.headers["x-content-type-options"] == "nosniff"
-    assert process.returncode == 0
-    assert b"Exception in ASGI application" not in log
