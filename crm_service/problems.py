@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -200,8 +200,8 @@ def on_service_error(request: Request, error: Exception) -> ProblemResponse:
 
 def _on_validation_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    problems = [field_problem(entry) for entry in error.errors()]
-    named = ", ".join(dict.fromkeys(problem["field"] for problem in problems))
+    problems = field_problems(error.errors())
+    named = ", ".join(problem["field"] for problem in problems)
     refusal = InvalidRequestError(f"Correct these and send the request again: {named}.", problems)
     return render_problem(refusal, request.state.request_id)
 
@@ -221,13 +221,21 @@ def framework_problem(
     return _render(status, code, title, detail, request_id, headers=headers or {})
 
 
-def field_problem(entry: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Describe one validation error without repeating the value.
+def field_problems(entries: Iterable[Mapping[str, Any]], prefix: str = "") -> list[dict[str, str]]:
+    """Describe validation errors, one for each field, without repeating a value.
 
     Args:
-        entry: As pydantic reports it.
-        prefix: Name of what was validated, if the location does not begin with it.
+        entries: As pydantic reports them: of a value that may be of several kinds, one of each.
+        prefix: Name of what was validated, if the locations do not begin with it.
     """
+    messages: dict[str, list[str]] = {}
+    for entry in entries:
+        problem = _field_problem(entry, prefix)
+        messages.setdefault(problem["field"], []).append(problem["message"])
+    return [{"field": field, "message": ", or ".join(said)} for field, said in messages.items()]
+
+
+def _field_problem(entry: Mapping[str, Any], prefix: str) -> dict[str, str]:
     location: Sequence[Any] = entry.get("loc", ())
     if entry.get("type") == "json_invalid":
         return {"field": prefix or "body", "message": "is not valid JSON"}

@@ -17,7 +17,7 @@ from crm_service.jobs.schemas import JobCreate
 from crm_service.leads.schemas import LeadCreate
 from crm_service.loyalty.schemas import PointsAdjustment, PointsGrant, PointsRedemption
 from crm_service.messages.schemas import MessageCreate
-from crm_service.problems import FieldProblem, field_problem
+from crm_service.problems import FieldProblem, field_problems
 
 BulkKind: TypeAlias = Literal[
     "customers", "jobs", "invoices", "messages", "loyalty", "leads", "calls"
@@ -118,7 +118,7 @@ def read_row(
         problem = {"field": "item", "message": "must not contain half characters"}
         return refused_row(index, [problem])
     except ValidationError as error:
-        return refused_row(index, [field_problem(entry, "item") for entry in error.errors()])
+        return refused_row(index, field_problems(error.errors(), "item"))
     columns = kind.columns(row, caller)
     if kind.key == "id":
         columns["id"] = getattr(row, "id", None) or new_id
