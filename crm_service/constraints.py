@@ -8,7 +8,7 @@ import re
 
 _FOREIGN_KEY = re.compile(r'^insert or update on table "(\w+)" violates foreign key .*"(\w+)_fkey"')
 _UNIQUE = re.compile(r'violates unique constraint "(\w+)"')
-_NO_ROW = re.compile(r"(\w+): [0-9a-f-]{36}")
+_ROW = re.compile(r"(\w+): ([0-9a-f-]{36})")
 _CHECK = re.compile(r'violates check constraint "(\w+)"')
 # What a row of a table is.
 _ROWS = {
@@ -20,6 +20,8 @@ _ROWS = {
 }
 # What our own trigger says, with SQLSTATE 23503, of a new row for a deleted customer.
 DELETED_CUSTOMER = "the customer is deleted"
+# What our own functions say, with SQLSTATE PT409, of a change of a deleted row.
+_DELETED_ROW = "the row is deleted"
 # What the row is that a column names.
 _NAMED = {
     "customer_id": "customer",
@@ -57,10 +59,33 @@ def explain_no_row(message: str, detail: str) -> str | None:
         message: Of an error with SQLSTATE PT404.
         detail: Of the same.
     """
-    found = _NO_ROW.fullmatch(detail)
+    found = _ROW.fullmatch(detail)
     if message != "no such row" or found is None:
         return None
     return f"There is no {_ROWS.get(found[1], 'row')} with this id."
+
+
+def explain_deleted(message: str, detail: str) -> str | None:
+    """Say which row is deleted, and how to go on with it; None if it was something else.
+
+    Args:
+        message: Of an error with SQLSTATE PT409.
+        detail: Of the same; empty where it is not known.
+    """
+    if message != _DELETED_ROW:
+        return None
+    found = _ROW.fullmatch(detail)
+    if found is None:
+        return "This row was deleted. To go on with it, put it back first."
+    return explain_deleted_row(*found.groups())
+
+
+def explain_deleted_row(table: str, row_id: str) -> str:
+    """Say that a row is deleted, and how to go on with it."""
+    return (
+        f"This {_ROWS.get(table, 'row')} was deleted. To go on with it, put it back first: "
+        f"POST /v1/history/{table}/{row_id}/restore."
+    )
 
 
 def explain_taken(message: str) -> str | None:
@@ -91,6 +116,8 @@ def explain_check(message: str) -> str | None:
 __all__ = [
     "DELETED_CUSTOMER",
     "explain_check",
+    "explain_deleted",
+    "explain_deleted_row",
     "explain_no_row",
     "explain_taken",
     "explain_unknown_reference",

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic_core import to_jsonable_python
 
 from crm_service.access import Writer
+from crm_service.constraints import explain_deleted_row
 from crm_service.database import Row
 from crm_service.errors import (
     ConflictError,
@@ -92,7 +93,7 @@ async def change_row(
             # Read again: the first copy may have taken effect since.
             return Changed(await table.get(writer, row_id), replayed=True)
         if current.get("deleted_at") is not None:
-            raise _deleted(table, row_id)
+            raise ConflictError(explain_deleted_row(table.name, str(row_id)))
         if version in {None, current["version"]}:
             raise ForbiddenError(f"Your role may see this {table.noun} and not change it.")
         theirs = await _changed_since(table, writer, current, expected)
@@ -119,13 +120,6 @@ def _update_of(
         return await writer.update(table.name, query, body)
 
     return update
-
-
-def _deleted(table: Table[RecordT], row_id: UUID) -> ConflictError:
-    return ConflictError(
-        f"This {table.noun} was deleted. To go on with it, put it back first: "
-        f"POST /v1/history/{table.name}/{row_id}/restore."
-    )
 
 
 async def delete_row(
@@ -165,6 +159,7 @@ async def move_row(
         NotFoundError: No such row.
         UnknownReferenceError: No such customer.
         CustomerDeletedError: The customer is deleted.
+        ConflictError: The row is deleted.
         RuleRefusedError: An invoice of the old customer bills the job.
     """
     arguments = {

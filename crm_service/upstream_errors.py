@@ -8,6 +8,7 @@ from typing import Any
 from crm_service.constraints import (
     DELETED_CUSTOMER,
     explain_check,
+    explain_deleted,
     explain_no_row,
     explain_taken,
     explain_unknown_reference,
@@ -100,7 +101,7 @@ def _from_own_sqlstate(body: ErrorBody) -> ServiceError | None:
             said = explain_no_row(body.message, body.details)
             return NotFoundError(said or body.explanation)
         case "PT409":
-            return ConflictError(body.explanation)
+            return ConflictError(explain_deleted(body.message, body.details) or body.explanation)
         case "PS001":
             return ReplayedError(body.explanation)
         case "PS002":

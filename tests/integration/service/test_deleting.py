@@ -8,7 +8,9 @@ from crm_service.invoices.schemas import InvoiceCreate, InvoiceItem
 from crm_service.jobs.schemas import JobCreate
 from crm_service.messages.schemas import MessageCreate
 from tests.support.crm import assert_problem, stored
-from tests.support.personas import AGENT
+from tests.support.personas import AGENT, customer_id
+
+OTHER, PRICE = customer_id(2), {"unit_price_cents": 100}
 
 
 @pytest.fixture
@@ -72,12 +74,11 @@ async def test_only_messages_of_staff_are_taken_back(agent, customer, http, head
 async def test_a_job_is_moved_to_another_customer(agent, customer, http, headers):
     """It belongs to the other one afterwards."""
     job = await agent.create_job(JobCreate(customer_id=customer.id, title="Boiler"))
-    other = "c0000000-0000-4000-8000-000000000002"
     response = await http.post(
-        f"/v1/jobs/{job.id}/move", json={"customer_id": other}, headers=headers
+        f"/v1/jobs/{job.id}/move", json={"customer_id": OTHER}, headers=headers
     )
     assert response.status_code == 200
-    assert response.json()["customer_id"] == other
+    assert response.json()["customer_id"] == OTHER
 
 
 async def test_what_was_deleted_stays_as_it_is(agent, customer, http, headers, rest):
@@ -92,14 +93,21 @@ async def test_what_was_deleted_stays_as_it_is(agent, customer, http, headers, r
         ("jobs", job, "POST", "/schedule", {"scheduled_start": "2026-12-01T09:00:00Z"}),
         ("invoices", invoice, "PATCH", "", {"notes": "?"}),
         ("invoices", invoice, "POST", "/send", None),
+        ("jobs", job, "POST", "/move", {"customer_id": OTHER}),
+        ("jobs", job, "POST", "/assign", {"assigned_to": AGENT.uid}),
+        ("jobs", job, "POST", "/unassign", None),
+        ("invoices", invoice, "POST", "/move", {"customer_id": OTHER}),
+        ("invoices", invoice, "PUT", "/items", {"items": [{"description": "?"} | PRICE]}),
         ("customers", customer, "PATCH", "", {"phone": "1"}),
     ]
     for kind, row in (("jobs", job), ("invoices", invoice), ("customers", customer)):
         assert (await http.delete(f"/v1/{kind}/{row.id}", headers=headers)).status_code == 200
-    for kind, row, method, step, body in steps:
+    stale = {**headers, "If-Match": '"1"'}
+    moves = [(*step, stale) for step in steps if step[3] in {"/move", "/items"}]
+    for kind, row, method, step, body, headed in [*((*step, seen) for step in steps), *moves]:
         path = f"/v1/{kind}/{row.id}"
         before = await stored(rest, kind, row.id)
-        response = await http.request(method, path + step, json=body, headers=seen)
+        response = await http.request(method, path + step, json=body, headers=headed)
         problem = assert_problem(response, 409, "conflict")
         assert f"/v1/history/{kind}/{row.id}/restore" in problem["detail"]
         assert await stored(rest, kind, row.id) == before, path + step

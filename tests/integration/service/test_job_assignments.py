@@ -45,7 +45,7 @@ async def test_agents_take_free_jobs_and_give_their_own_back(agent, manager, job
     assert edited.assigned_to == MANAGER_ID
     assert (await agent.cancel_job(job.id)).assigned_to == MANAGER_ID
     assert (await agent.delete_job(job.id)).assigned_to == MANAGER_ID
-    assert await refused(manager.unassign_job(job.id)) == (404, "not-found")
+    assert await refused(manager.unassign_job(job.id)) == (409, "conflict")
 
 
 async def test_a_stale_assignment_is_refused_with_the_current_one(agent, manager, job):
