@@ -18,7 +18,6 @@ from crm_service.database import Row
 from crm_service.errors import (
     ConflictError,
     ForbiddenError,
-    NotFoundError,
     ReplayedError,
     StaleVersionError,
 )
@@ -141,10 +140,6 @@ async def delete_row(
     except StaleVersionError:
         current = await table.get(writer, row_id)
         raise expected.stale(current.model_dump(mode="json")) from None
-    except NotFoundError:
-        if expected.version is None:
-            raise
-        return await _delete_unlocked(table, writer, row_id, expected)
     # The function answers with the table's own columns only.
     return Changed(await table.get(writer, row_id) if table.columns else table.parse(row))
 
@@ -177,19 +172,6 @@ async def move_row(
         current = await table.get(writer, row_id)
         raise expected.stale(current.model_dump(mode="json")) from None
     return Changed(await table.get(writer, row_id))
-
-
-async def _delete_unlocked(
-    table: Table[RecordT], writer: Writer, row_id: UUID, expected: Expected
-) -> Changed[RecordT]:
-    """Delete a row that staff see and may not lock, such as a message they sent.
-
-    The database compares versions of locked rows only: here its version is compared before.
-    """
-    current = await table.row(writer, row_id)
-    if current["version"] != expected.version and current["deleted_at"] is None:
-        raise expected.stale(table.parse(current).model_dump(mode="json"))
-    return await delete_row(table, writer, row_id, Expected(None))
 
 
 @dataclass(frozen=True, slots=True)
