@@ -112,7 +112,9 @@ class OverdueRun(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"due_before": "2026-12-01"}})
 
     due_before: Day | None = Field(
-        default=None, description="Invoices due before this day; today (UTC) if left out."
+        default=None,
+        description="Invoices due before this day, which must have begun somewhere on earth; "
+        "today (UTC) if left out.",
     )
 
 

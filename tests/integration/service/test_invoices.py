@@ -1,11 +1,11 @@
 """Invoices through the service, in the real database."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from crm_service.errors import CrmProblemError
-from crm_service.invoices.schemas import InvoiceCreate, InvoiceItem, InvoiceUpdate
+from crm_service.invoices.schemas import InvoiceCreate, InvoiceItem, InvoiceUpdate, OverdueRun
 
 ITEMS = [
     InvoiceItem(description="Boiler service", quantity=1, unit_price_cents=12_000),
@@ -85,3 +85,16 @@ async def test_a_repeated_draft_is_one_invoice(agent, customer):
         await agent.create_invoice(body.model_copy(update={"items": ITEMS[:1]}))
     assert (caught.value.status, caught.value.code) == (409, "already-exists")
     assert len((await agent.list_invoices(customer_id=customer.id)).items) == 1
+
+
+async def test_a_day_to_come_marks_no_invoice(agent, draft):
+    """The day is named in the refusal; today does."""
+    sent = await agent.send_invoice(draft.id, version=draft.version)
+    to_come = datetime.now(UTC).date() + timedelta(days=2)
+    with pytest.raises(CrmProblemError) as refused:
+        await agent.mark_overdue_invoices(OverdueRun(due_before=to_come))
+    assert (refused.value.status, refused.value.code) == (422, "rule-refused")
+    assert f"due_before: {to_come}" in str(refused.value)
+    assert await agent.get_invoice(draft.id) == sent
+    today = datetime.now(UTC).date()
+    assert (await agent.mark_overdue_invoices(OverdueRun(due_before=today))).due_before == today
