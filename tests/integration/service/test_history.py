@@ -195,3 +195,28 @@ async def test_the_activity_feed_is_filtered(ask, edited):
     assert entry["new"] == {"phone": "2"}
     assert (await ask(AGENT, "GET", "activity?table=staff")).json()["items"] == []
     assert (await ask(ADMIN, "GET", "activity?table=staff")).json()["items"]
+
+
+async def test_a_member_of_staff_is_put_back_by_an_admin(ask, stack):
+    """As a new change; others are refused, and nobody puts back their own role."""
+    uid = staff_uid(4)
+    path = f"history/staff/{uid}"
+    first = (await ask(ADMIN, "GET", path)).json()["entries"][-1]["id"]
+    changes = {"full_name": "Somebody", "active": True, "role": "manager"}
+    changed = await ask(ADMIN, "PATCH", f"staff/{uid}", changes, **{"If-Match": "*"})
+    assert changed.status_code == 200
+    body = {"change_id": first}
+    assert_problem(await ask(MANAGER, "POST", f"{path}/restore", body), 403, "forbidden")
+    key = {"Idempotency-Key": str(uuid4())}
+    for replayed in (None, "true"):
+        answer = await ask(ADMIN, "POST", f"{path}/restore", body, **key)
+        assert answer.status_code == 200
+        assert answer.headers.get("idempotency-replayed") == replayed
+        restored = answer.json()
+        assert (restored["restored"], restored["not_restored"]) == (sorted(changes), [])
+    connection = await asyncpg.connect(stack.database_url)
+    row = await connection.fetchrow("select * from staff where user_id = $1", uid)
+    await connection.close()
+    assert row is not None
+    assert (row["active"], row["role"]) == (False, "agent")
+    assert row["version"] == changed.json()["version"] + 1
