@@ -69,6 +69,7 @@ ANSWERS: dict[str, Any] = {
         "currency": "EUR",
         "assigned_to": _STAFF,
         "next_follow_up_at": "2026-12-03T09:00:00+00:00",
+        "closed_at": None,
     },
     "LeadNoteRead": {
         "version": 1,

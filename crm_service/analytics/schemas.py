@@ -15,7 +15,10 @@ class CallNumbers(BaseModel):
 
 
 class LeadNumbers(BaseModel):
-    """Leads: ``active`` is as of now, the others count the range."""
+    """Leads: ``active`` is as of now, the others count the range.
+
+    Won and lost ones are counted by ``closed_at``: what is changed about them later moves none.
+    """
 
     active: int
     new: int

@@ -79,6 +79,7 @@ _EXPORTS: dict[ExportKind, _Export] = {
             "currency",
             "assigned_to",
             "next_follow_up_at",
+            "closed_at",
         ),
         of_customer=("name", "email", "phone", "address", "branch"),
         soft_deleted=False,

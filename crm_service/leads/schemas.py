@@ -86,6 +86,7 @@ class LeadRead(Record):
     currency: str
     assigned_to: UUID | None
     next_follow_up_at: Stamp | None
+    closed_at: Stamp | None
     updated_at: Stamp
 
 

@@ -47,7 +47,8 @@ join (select id, row_number() over (order by id) as place from customers) as c
     on c.place = 1 + n % 50
 cross join lateral (select (array['draft', 'sent', 'paid', 'paid', 'overdue', 'void'])[1 + n % 6]
     as status) as v;
-update leads set updated_at = {WHEN}, created_at = {WHEN}
+update leads set updated_at = {WHEN}, created_at = {WHEN},
+    closed_at = case when closed_at is not null then {WHEN} end
 where random() < 0.7;
 alter table jobs enable trigger user;
 alter table calls enable trigger user;
@@ -62,7 +63,8 @@ async def fill(db: Connection, seed: float, currencies: str) -> None:
     text = text.replace(f"cardinality('{currencies}')", f"cardinality('{currencies}'::text[])")
     await db.execute(text)
     first = FIRST_FORM.read_text(encoding="utf-8").replace(".dashboard", ".plain_dashboard")
-    await db.execute(first)
+    # It took the last change of a lead for its closing.
+    await db.execute(first.replace("updated_at", "closed_at"))
     await db.execute("reset lock_timeout; reset statement_timeout")
 
 

@@ -128,7 +128,7 @@ async def test_the_best_are_told_with_what_they_did(ask, rest):
     board = (await ask(MANAGER, **RANGE)).json()
     within = ("gte.2026-01-01", "lt.2027-01-01")
     calls = (await rest.get("/calls", params=[("started_at", each) for each in within])).json()
-    won = [("updated_at", each) for each in within] + [("status", "eq.won")]
+    won = [("closed_at", each) for each in within] + [("status", "eq.won")]
     leads = (await rest.get("/leads", params=won)).json()
     people = {row["user_id"]: row["full_name"] for row in (await rest.get("/staff")).json()}
     numbers = [

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -386,6 +387,29 @@ async def test_what_was_exported_is_imported_as_it_was(http, sign_in, send, mana
             told = counts(report)
             assert told == {"read": told["read"], "unchanged": told["read"]}, (kind, dry_run)
         assert (await http.get(f"/v1/exports/{kind}", headers=headers)).content == exported
+
+
+async def test_when_a_lead_was_won_is_shown_and_not_imported(http, sign_in, send, manager):
+    """Whatever a spreadsheet has made of it."""
+    made = await manager.create_customer(CustomerCreate(name="Won"))
+    await manager.create_lead(made.id, LeadCreate())
+    won = await manager.convert_lead(made.id)
+    headers = {"Authorization": f"Bearer {sign_in(MANAGER)}"}
+    exported = (await http.get("/v1/exports/leads", headers=headers)).text
+    row = next(
+        row for row in csv.DictReader(io.StringIO(exported)) if row["customer_id"] == str(made.id)
+    )
+    assert won.closed_at is not None
+    assert datetime.fromisoformat(row["closed_at"]) == won.closed_at
+    changed = {**row, "closed_at": "1/5/2020", "score": "50"}
+    text = io.StringIO()
+    lines = csv.DictWriter(text, changed)
+    lines.writeheader()
+    lines.writerow(changed)
+    report = await send("leads", text.getvalue(), persona=MANAGER, key_column="customer_id")
+    assert counts(report) == {"read": 1, "updated": 1}
+    after = await manager.get_lead(made.id)
+    assert (after.score, after.closed_at) == (50, won.closed_at)
 
 
 async def test_a_database_that_goes_away_is_told_in_the_stream():

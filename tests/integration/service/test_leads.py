@@ -61,6 +61,21 @@ async def test_a_lead_moves_on_and_is_won(ask, lead):
     assert (won["status"], won["conversion_probability"], won["version"]) == ("won", 1.0, 3)
 
 
+async def test_a_won_lead_tells_when_it_was_won_until_it_is_reopened(ask, lead):
+    """Whatever else is changed about it; nobody says so themselves."""
+    path, made = lead
+    assert made["closed_at"] is None
+    won = (await ask(AGENT, "POST", f"{path}/convert")).json()
+    assert won["closed_at"] == won["updated_at"]
+    later = (await ask(AGENT, "PATCH", path, {"score": 90, "version": 2})).json()
+    assert later["closed_at"] == won["closed_at"] < later["updated_at"]
+    assert (await ask(AGENT, "GET", path)).json() == later
+    said = {"closed_at": "2020-01-01T00:00:00Z", "version": 3}
+    assert_problem(await ask(AGENT, "PATCH", path, said), 422, "invalid-request")
+    reopened = (await ask(AGENT, "PATCH", path, {"status": "contacted", "version": 3})).json()
+    assert reopened["closed_at"] is None
+
+
 async def test_agents_do_not_see_leads_of_others(ask, lead):
     """After a manager has reassigned it, it is gone for the agent; agents reassign nothing."""
     path, _ = lead
