@@ -73,6 +73,7 @@ def sign_hs256(secret: str = HS256_SECRET, **claims: Any) -> str:
     return jwt.encode(make_claims(**claims), secret, algorithm="HS256")
 
 
+AUTH = {"Authorization": f"Bearer {sign_hs256()}"}
 Answer = httpx.Response | Exception | Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
@@ -194,6 +195,22 @@ CUSTOMER_ROW: dict[str, Any] = {
     "updated_at": "2026-11-01T08:00:00.123456+00:00",
     "version": 3,
 }
+
+
+async def ask(
+    supabase: ScriptedSupabase,
+    method: str,
+    path: str,
+    *,
+    settings: Settings | None = None,
+    headers: dict[str, str] | None = None,
+    **content: Any,
+) -> httpx.Response:
+    """Send one request as a member of staff."""
+    sent = {**AUTH, **(headers or {})}
+    running = running_app(settings, supabase) if settings else scripted_app(supabase)
+    async with running as (_, client):
+        return await client.request(method, path, headers=sent, **content)
 
 
 async def stored(rest: httpx.AsyncClient, table: str, row_id: UUID) -> dict[str, Any]:
