@@ -8,7 +8,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from crm_service.errors import StoppingError
+from crm_service.errors import ServiceError, StoppingError
 from crm_service.fast_path import ROUTE_KEY
 from crm_service.headers import header
 from crm_service.limits import BodyLimit
@@ -63,8 +63,12 @@ class RequestContext:
             if exchange.status is not None:
                 raise
             await render_problem(StoppingError(), request_id)(scope, receive, exchange.send)
-        except Exception:
-            logger.exception("request failed with a bug")
+        except Exception as error:
+            if isinstance(error.__cause__, ServiceError):
+                # Of an answer that had begun, such as an export: it cannot become a problem now.
+                logger.warning("answer broken off", extra={"code": error.__cause__.code})
+            else:
+                logger.exception("request failed with a bug")
             if exchange.status is None:
                 await internal_problem(request_id)(scope, receive, exchange.send)
             elif not exchange.is_complete:

@@ -11,6 +11,7 @@ from limits import parse_many
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BeforeValidator,
     Field,
     SecretStr,
     field_validator,
@@ -53,6 +54,13 @@ def _is_address(value: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(host) and not (parts.query or parts.fragment)
+
+
+_LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _checked_key(value: SecretStr) -> SecretStr:
@@ -163,7 +171,7 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, validation_alias=AliasChoices("CRM_PORT", "port")
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
+    log_level: Annotated[_LogLevel, BeforeValidator(_lower)] = Field(
         default="info", validation_alias=AliasChoices("CRM_LOG_LEVEL", "log_level")
     )
     database_timeout_s: float = Field(

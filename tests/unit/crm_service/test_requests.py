@@ -12,6 +12,7 @@ from opentelemetry.trace import NoOpTracer, TracerProvider
 from crm_service.access import StaffCheck
 from crm_service.customers import routes as customer_routes
 from crm_service.customers.schemas import CustomerRead
+from crm_service.errors import UpstreamUnavailableError
 from crm_service.imports import exports
 from crm_service.metrics import Metrics
 from crm_service.observability import JsonFormatter
@@ -253,6 +254,20 @@ async def test_an_answer_that_breaks_off_does_not_look_whole(monkeypatch):
     monkeypatch.setattr(exports, "_pages", broken)
     with pytest.raises(RuntimeError):
         await ask(ScriptedSupabase(rows(CUSTOMER_ROW)), "GET", "/v1/exports/customers")
+
+
+async def test_an_answer_that_an_outage_breaks_off_is_no_bug(monkeypatch, caplog):
+    """The log names the outage; the server ends the connection all the same."""
+
+    async def broken(*_args, **_kwargs):
+        yield []
+        raise UpstreamUnavailableError("PostgREST is away.", retry_after_s=1)
+
+    monkeypatch.setattr(exports, "_pages", broken)
+    with caplog.at_level("WARNING"), pytest.raises(RuntimeError):
+        await ask(ScriptedSupabase(rows(CUSTOMER_ROW)), "GET", "/v1/exports/customers")
+    (line,) = [record for record in caplog.records if record.name == "crm_service.request_context"]
+    assert (line.getMessage(), line.code) == ("answer broken off", "database-unavailable")
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,10 @@ def test_refuses_rates_that_would_not_hold(rate):
         make_settings(rate_limit=rate)
 
 
+def test_a_level_of_the_log_may_be_written_in_capitals():
+    assert make_settings(log_level="WARNING").log_level == "warning"
+
+
 def test_refuses_a_short_secret():
     """A secret of fewer than 32 bytes is a mistake."""
     with pytest.raises(ValidationError, match="shorter than 32 bytes"):
