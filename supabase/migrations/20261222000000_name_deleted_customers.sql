@@ -1,9 +1,7 @@
--- Purpose: the words and checks for: nothing new is written for a deleted customer, where nobody would find it. Moving a row there is refused by
---          name instead of as a customer who does not exist. The next migration attaches the checks.
--- Tables:  public.customers, jobs, invoices, job_notes and invoice_items at run time.
+-- Purpose: the words and checks for: nothing new is written for a deleted customer, where nobody would find it. The next migration attaches them.
+-- Tables:  public.customers at run time.
 -- Locks:   none.
--- Undo:    restore private.move_to_customer of 20261213000300; drop function private.check_open_customers, private.check_open_customer,
---          private.hold_closing_customer, private.raise_deleted_customer.
+-- Undo:    drop function private.check_open_customers, private.check_open_customer, private.hold_closing_customer, private.raise_deleted_customer.
 set lock_timeout = '2s';
 set statement_timeout = '60s';
 
@@ -79,46 +77,3 @@ comment on function private.hold_closing_customer() is 'BEFORE UPDATE: deleting 
 
 revoke execute on function private.raise_deleted_customer(text, uuid), private.check_open_customers(), private.check_open_customer(),
     private.hold_closing_customer() from public;
-
-create or replace function private.move_to_customer(table_name text, row_id uuid, customer_id uuid)
-returns bigint
-language plpgsql
-security definer
-set search_path = ''
-as $$
-#variable_conflict use_variable
-declare
-    closed timestamptz;
-    new_version bigint;
-begin
-    perform private.require_staff('move rows');
-    if table_name is null or table_name <> all (array['jobs', 'invoices']) then
-        raise exception 'move_to_customer does not know the table %', coalesce(table_name, 'null')
-            using errcode = 'invalid_parameter_value', detail = format('table_name: %s', left(coalesce(table_name, 'null'), 63)), hint = 'jobs or invoices.';
-    end if;
-    -- Shared, so that the customer cannot be deleted between this look and the commit.
-    select c.deleted_at into closed from public.customers as c where c.id = move_to_customer.customer_id for key share;
-    if not found then
-        raise exception 'no such customer'
-            using errcode = 'foreign_key_violation', detail = format('customers: %s', move_to_customer.customer_id), hint = 'Choose a customer who is there.';
-    elsif closed is not null then
-        perform private.raise_deleted_customer(table_name, move_to_customer.customer_id);
-    end if;
-    if table_name = 'jobs' then
-        update public.jobs as t set customer_id = move_to_customer.customer_id where t.id = row_id returning t.version into new_version;
-        update public.job_notes as t set customer_id = move_to_customer.customer_id
-        where t.job_id = row_id and t.customer_id <> move_to_customer.customer_id;
-    else
-        update public.invoices as t
-        set customer_id = move_to_customer.customer_id,
-            job_id = case when t.customer_id = move_to_customer.customer_id then t.job_id end
-        where t.id = row_id returning t.version into new_version;
-        update public.invoice_items as t set customer_id = move_to_customer.customer_id
-        where t.invoice_id = row_id and t.customer_id <> move_to_customer.customer_id;
-    end if;
-    if new_version is null then
-        perform private.raise_no_row(table_name, row_id);
-    end if;
-    return new_version;
-end;
-$$;

@@ -1,8 +1,8 @@
 -- Purpose: a call that writes leaves deleted rows as they are, and says so by one name: here, moving a job or an invoice and giving a draft other
---          items. Restoring is the way to go on with them.
+--          items. Restoring is the way to go on with them. Moving one to a deleted customer is refused by name, not as to one who does not exist.
 -- Tables:  public.jobs, invoices at run time.
 -- Locks:   none.
--- Undo:    restore private.move_to_customer of 20261222000000, private.expect_version of 20261218000300, private.clear_draft of 20261101002800;
+-- Undo:    restore private.move_to_customer of 20261213000300, private.expect_version of 20261218000300, private.clear_draft of 20261101002800;
 --          drop function private.is_open, private.raise_not_open, private.raise_deleted_row.
 set lock_timeout = '2s';
 set statement_timeout = '60s';
